@@ -1,0 +1,54 @@
+"""The plan: what is going to happen to a changeset, and why."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from executor.models.execution import RiskLevel
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A command that must exit with 0.
+
+    `argv` runs as it is; with `shell` set, its single item is given to `/bin/sh -c`.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    shell: bool = False
+    timeout_seconds: float = 900.0
+    environment: tuple[str, ...] = ()
+
+
+class RiskReason(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason for a risk level: the level it asks for, and what was seen."""
+
+    level: RiskLevel
+    reason: str
+    evidence: str = ""
+
+
+class DriftRule(StrEnum):
+    """What happens when a check changes files that existed before it."""
+
+    FAIL = "fail"
+    WARN = "warn"
+
+
+class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Scope, risk, checks and the way back for one changeset."""
+
+    plan_id: str
+    changeset_id: str
+    title: str
+    why: str | None
+    scope: tuple[str, ...]
+    proposed_risk: RiskLevel
+    risk_reasons: tuple[RiskReason, ...]
+    verification: tuple[Check, ...]
+    health_checks: tuple[Check, ...]
+    rollback: str
+    drift: DriftRule
+    created_at: str

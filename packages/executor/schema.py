@@ -1,0 +1,251 @@
+"""The tables and indexes of the newest schema version, once for every engine.
+
+Only storage-level types (text, integer, float, bytes) and server defaults: values are converted by the
+records, never by the database layer. Columns stand in the order in which versions added them, so an
+upgraded database and a fresh one are the same.
+
+Rules kept so that the tables can be distributed by `correlation_id`: no triggers; no unique constraint or
+foreign key of a table of ours that leaves the correlation out (the two tables of version 0 are as they
+were found). Every id, time and key column sorts by bytes on every engine.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.sql.type_api import TypeEngine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+metadata: Final = MetaData()
+
+# Text that is compared, sorted or looked up: by bytes, whatever the collation of the database.
+KEY: Final[TypeEngine[str]] = Text().with_variant(Text(collation="C"), "postgresql")
+
+NOW: Final = text("(datetime('now'))")
+
+executions: Final = Table(
+    "executions",
+    metadata,
+    Column("execution_id", KEY, primary_key=True),
+    Column("plan_id", KEY, nullable=False),
+    Column("changeset_id", KEY, nullable=False),
+    Column("decision_id", KEY, nullable=False),
+    Column("checksum", KEY, nullable=False),
+    Column("verdict", KEY, nullable=False),
+    Column("status", KEY, nullable=False),
+    Column("risk_level", KEY),
+    Column("affected_paths", Text),
+    Column("started_at", KEY, nullable=False),
+    Column("ended_at", KEY),
+    Column("duration_seconds", Float),
+    Column("files_changed", Integer, server_default=text("0")),
+    Column("verification_passed", Integer, server_default=text("0")),
+    Column("health_checks_passed", Integer, server_default=text("0")),
+    Column("rolled_back", Integer, server_default=text("0")),
+    Column("artifact_path", Text),
+    Column("error_message", Text),
+    Column("error_step", KEY),
+    Column("created_at", KEY, nullable=False, server_default=NOW),
+    # version 1
+    Column("correlation_id", KEY),
+    Column("parent_execution_id", KEY),
+    Column("trigger_kind", KEY, server_default=text("'manual'")),
+    Column("run_id", KEY),
+    # version 2
+    Column("workspace_id", KEY),
+    Column("title", Text),
+    Column("actor", KEY),
+    Column("attempt", Integer),
+    Column("error_code", KEY),
+    Column("base_commit", KEY),
+    Column("branch", KEY),
+    Column("session", KEY),
+)
+
+# version 0
+Index("idx_executions_status", executions.c.status)
+Index("idx_executions_started_at", executions.c.started_at.desc())
+Index("idx_executions_plan_id", executions.c.plan_id)
+Index("idx_executions_verdict", executions.c.verdict)
+Index("idx_executions_risk_level", executions.c.risk_level)
+# version 1
+Index(
+    "idx_executions_correlation_id",
+    executions.c.correlation_id,
+    executions.c.started_at,
+    executions.c.execution_id,
+)
+Index(
+    "idx_executions_parent_execution_id",
+    executions.c.parent_execution_id,
+    executions.c.started_at,
+    executions.c.execution_id,
+)
+Index(
+    "idx_executions_trigger_kind",
+    executions.c.trigger_kind,
+    executions.c.started_at,
+    executions.c.execution_id,
+)
+# version 5
+Index(
+    "idx_executions_status_started_at",
+    executions.c.status,
+    executions.c.started_at,
+    executions.c.execution_id,
+)
+Index(
+    "idx_executions_workspace_id",
+    executions.c.workspace_id,
+    executions.c.started_at,
+    executions.c.execution_id,
+)
+Index("idx_executions_run_id", executions.c.run_id, executions.c.started_at, executions.c.execution_id)
+Index("idx_executions_checksum", executions.c.checksum, executions.c.started_at)
+
+execution_steps: Final = Table(
+    "execution_steps",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("execution_id", KEY, ForeignKey("executions.execution_id", ondelete="CASCADE"), nullable=False),
+    Column("step_num", Integer, nullable=False),
+    Column("step_name", KEY, nullable=False),
+    Column("status", KEY, nullable=False),
+    Column("started_at", KEY, nullable=False),
+    Column("ended_at", KEY),
+    Column("duration_seconds", Float),
+    Column("error_code", KEY),
+    Column("error_message", Text),
+    Column("log_ref", Text),
+    Column("metadata", Text),
+    sqlite_autoincrement=True,
+)
+Index("idx_execution_steps_execution_id", execution_steps.c.execution_id)
+Index("idx_execution_steps_step_name", execution_steps.c.step_name)
+Index("idx_execution_steps_status", execution_steps.c.status)
+
+# version 3. `position` is the cursor over all executions, ever growing in the order of commits.
+# `data` is the JSON object of the event's own fields, ASCII-escaped.
+execution_events: Final = Table(
+    "execution_events",
+    metadata,
+    Column("correlation_id", KEY, nullable=False),
+    Column("execution_id", KEY, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("event", KEY, nullable=False),
+    Column("timestamp", KEY, nullable=False),
+    Column("data", Text, nullable=False, server_default=text("'{}'")),
+    PrimaryKeyConstraint("execution_id", "seq", "correlation_id"),
+    sqlite_with_rowid=False,
+)
+Index("idx_execution_events_position", execution_events.c.position)
+Index(
+    "idx_execution_events_dismissal",
+    execution_events.c.execution_id,
+    execution_events.c.seq,
+    execution_events.c.event,
+    sqlite_where=execution_events.c.event.in_(("dismissed", "undismissed")),
+    postgresql_where=execution_events.c.event.in_(("dismissed", "undismissed")),
+)
+
+# version 3. `correlation_id` is the source's.
+execution_links: Final = Table(
+    "execution_links",
+    metadata,
+    Column("source_id", KEY, nullable=False),
+    Column("kind", KEY, nullable=False),
+    Column("target_id", KEY, nullable=False),
+    Column("correlation_id", KEY, nullable=False),
+    PrimaryKeyConstraint("source_id", "kind", "target_id", "correlation_id"),
+    sqlite_with_rowid=False,
+)
+Index("idx_execution_links_target_id", execution_links.c.target_id, execution_links.c.kind)
+
+# version 4. Documents are JSON text as `models` defines them; several executions of a correlation
+# (retries) share one changeset.
+plans: Final = Table(
+    "plans",
+    metadata,
+    Column("plan_id", KEY, nullable=False),
+    Column("correlation_id", KEY, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("created_at", KEY, nullable=False),
+    PrimaryKeyConstraint("plan_id", "correlation_id"),
+)
+changesets: Final = Table(
+    "changesets",
+    metadata,
+    Column("changeset_id", KEY, nullable=False),
+    Column("correlation_id", KEY, nullable=False),
+    Column("checksum", KEY, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("created_at", KEY, nullable=False),
+    PrimaryKeyConstraint("changeset_id", "correlation_id"),
+)
+decisions: Final = Table(
+    "decisions",
+    metadata,
+    Column("decision_id", KEY, nullable=False),
+    Column("correlation_id", KEY, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("created_at", KEY, nullable=False),
+    PrimaryKeyConstraint("decision_id", "correlation_id"),
+)
+# version 4. Exact bytes of files before and after, by their SHA-256.
+contents: Final = Table(
+    "contents",
+    metadata,
+    Column("sha256", KEY, nullable=False),
+    Column("correlation_id", KEY, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("sha256", "correlation_id"),
+)
+# version 4. One row a workspace, on every node alike.
+workspaces: Final = Table(
+    "workspaces",
+    metadata,
+    Column("workspace_id", KEY, primary_key=True),
+    Column("host", KEY, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("created_at", KEY, nullable=False),
+)
+
+
+def init_executor_db(db: str | Path | sqlite3.Connection) -> None:
+    """Creates the tables of a new database or brings an existing one up to date.
+
+    `db` is a path, a URL or an open connection. Does nothing to a database that is current.
+    Raises SchemaTooNew, DatabaseDamaged, DatabaseUnavailable or MigrationFailed.
+    """
+    from executor.migrations import run_migrations
+
+    run_migrations(db)
+
+
+def get_db_connection(db: str | Path) -> sqlite3.Connection:
+    """Opens one connection configured as every connection of ours is; the caller closes it.
+
+    Rows are `sqlite3.Row`. Raises DatabaseDamaged or DatabaseUnavailable.
+    """
+    from executor.migrations.connection import connect
+
+    connection = connect(db)
+    connection.row_factory = sqlite3.Row
+    return connection
