@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from executor.models.execution import RiskLevel
+from executor.models.execution import RiskLevel, TriggerKind
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,10 +38,12 @@ class DriftRule(StrEnum):
 
 
 class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Scope, risk, checks and the way back for one changeset."""
+    """Scope, risk, checks and the way back for one changeset in one workspace."""
 
     plan_id: str
+    workspace_id: str
     changeset_id: str
+    trigger_kind: TriggerKind
     title: str
     why: str | None
     scope: tuple[str, ...]

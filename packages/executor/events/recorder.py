@@ -1,0 +1,72 @@
+"""Records what happens to one execution: row first, then the line beside the artifacts, then whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from executor.events.lines import append_lines, last_seq
+from executor.events.redaction import Redactor
+from executor.models.execution import EventRecord, EventType
+from executor.storage.base import ExecutionStorage
+
+Observer = Callable[[EventRecord], None]
+
+_BATCH = 1_000
+
+
+class EventRecorder:
+    """The events of one execution, in order.
+
+    The store writes some events itself (start, steps, end); `catch_up` brings these, too, into the file
+    and to the observer. Call it after each call to the store.
+    """
+
+    def __init__(
+        self,
+        store: ExecutionStorage,
+        execution_id: str,
+        path: Path,
+        *,
+        redactor: Redactor,
+        observer: Observer | None = None,
+    ) -> None:
+        self._store = store
+        self._execution_id = execution_id
+        self._path = path
+        self._redactor = redactor
+        self._observer = observer
+        self._seq = last_seq(path)
+
+    def emit(self, event: EventType, data: Mapping[str, Any] | None = None) -> None:
+        self._store.append_events(self._execution_id, [(event.value, self._redact(data or {}))])
+        self.catch_up()
+
+    def emit_many(self, events: list[tuple[EventType, Mapping[str, Any]]]) -> None:
+        if events:
+            rows = [(event.value, self._redact(data)) for event, data in events]
+            self._store.append_events(self._execution_id, rows)
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Appends every event the file does not hold yet, and shows it to the observer."""
+        while events := self._store.list_events(self._execution_id, after=self._seq, limit=_BATCH):
+            append_lines(self._path, events)
+            self._seq = events[-1].seq
+            if self._observer is not None:
+                for event in events:
+                    self._observer(event)
+
+    def _redact(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: _redact_value(value, self._redactor) for key, value in data.items()}
+
+
+def _redact_value(value: Any, redactor: Redactor) -> Any:
+    if isinstance(value, str):
+        return redactor.redact(value)
+    if isinstance(value, list | tuple):
+        return [_redact_value(item, redactor) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _redact_value(item, redactor) for key, item in value.items()}
+    return value

@@ -1,0 +1,59 @@
+"""From a changeset to a plan. Pure: the same input and clock give the same plan, ids aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from executor.models.change import Changeset, Operation
+from executor.models.execution import TriggerKind
+from executor.models.ids import new_id
+from executor.models.plan import ChangePlan, Check, DriftRule
+from executor.models.risk import highest
+from executor.models.times import format_time
+from executor.planner.risk import risk_reasons
+
+_VERBS = {Operation.CREATE: "Add", Operation.UPDATE: "Update", Operation.DELETE: "Delete"}
+
+
+def default_title(changeset: Changeset) -> str:
+    """What a change does, from its paths, for a proposer who gave no title."""
+    operations = {change.operation for change in changeset.changes}
+    verb = _VERBS[operations.pop()] if len(operations) == 1 else "Change"
+    names = [PurePosixPath(path).name for path in changeset.paths]
+    if len(names) <= 2:
+        return f"{verb} {' and '.join(names)}"
+    return f"{verb} {names[0]}, {names[1]} and {len(names) - 2} more files"
+
+
+def plan_change(
+    changeset: Changeset,
+    *,
+    workspace_id: str,
+    now: datetime,
+    verification: Sequence[Check] = (),
+    health_checks: Sequence[Check] = (),
+    title: str | None = None,
+    why: str | None = None,
+    trigger_kind: TriggerKind = TriggerKind.MANUAL,
+    drift: DriftRule = DriftRule.FAIL,
+) -> ChangePlan:
+    """The plan for `changeset`: its scope, the risk it proposes with reasons, its checks, the way back."""
+    reasons = tuple(risk_reasons(changeset, verification))
+    return ChangePlan(
+        plan_id=new_id("plan"),
+        workspace_id=workspace_id,
+        changeset_id=changeset.changeset_id,
+        trigger_kind=trigger_kind,
+        title=title or default_title(changeset),
+        why=why,
+        scope=tuple(changeset.paths),
+        proposed_risk=highest([reason.level for reason in reasons]),
+        risk_reasons=reasons,
+        verification=tuple(verification),
+        health_checks=tuple(health_checks),
+        rollback="restore every file from its backup and compare its hash with the one before",
+        drift=drift,
+        created_at=format_time(now),
+    )
