@@ -1,0 +1,48 @@
+"""What every test starts from: an environment that is the same on every machine."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Everything else is dropped: variables of agents and CI systems change triggers and actors, EXECUTOR_*
+# links executions to whatever runs the tests, GIT_* points git at another repository.
+KEPT = ("PATH", "LANG", "LC_", "TMPDIR", "TZ", "LD_", "USER", "LOGNAME")
+KEPT_FOR_TESTS = ("PYTHONPATH", "PYTHONWARNINGS", "PYTEST_", "COVERAGE_", "HYPOTHESIS_", "EXECUTOR_TEST_")
+
+GIT_CONFIG = """\
+[user]
+    name = Test
+    email = test@example.invalid
+[init]
+    defaultBranch = main
+[commit]
+    gpgSign = false
+"""
+
+# Shared machines stall: neither deadlines nor slow data generation say anything about the code.
+settings.register_profile(
+    "short", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("full", settings.get_profile("short"), max_examples=1000)
+settings.load_profile("short")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty HOME with a git identity, no variable that Executor, git or a terminal would heed, and the
+    environment that runs the tests first on PATH, as if it were activated.
+    """
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text(GIT_CONFIG)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if not name.startswith(KEPT + KEPT_FOR_TESTS):
+                patch.delenv(name)
+        patch.setenv("HOME", str(home))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+        yield
