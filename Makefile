@@ -1,0 +1,55 @@
+# Every target makes or refreshes .venv first; `make help` shows the list.
+SHELL := /bin/sh
+PY := .venv/bin/python
+# One worker per core, but not more than fill the memory of a large machine.
+PYTEST := scripts/in_tmp $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-full check format generate lock build clean setup setup-runtime
+
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  PYTHON=/path/to/python3 chooses the Python (3.11 or newer) for .venv; PYTEST_ARGS=… goes to pytest."
+
+demo: setup-runtime  ## Watch changes being applied, tested, rolled back, retried and repaired in a scratch repository.
+	@scripts/in_tmp .venv/bin/executor demo --no-serve
+
+test: setup  ## Run the tests in their short form.
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-full: setup  ## Run the tests in their long form too: larger numbers, more examples.
+	$(PYTEST) -m "full or not full" --hypothesis-profile=full --timeout 3600 $(PYTEST_ARGS)
+
+check: setup  ## Check format, lint, types, the import rule, the lock files and the generated files.
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	$(PY) scripts/check_addresses.py
+	$(PY) scripts/generate.py --check
+
+format: setup  ## Format the sources and repair what the linter can repair.
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+generate: setup  ## Write the committed files that are made from others.
+	$(PY) scripts/generate.py
+
+lock: setup  ## Write requirements/*.txt from *.in; LOCK_ARGS=--upgrade chooses the newest versions.
+	scripts/lock $(LOCK_ARGS)
+
+build: setup  ## Build wheel and source distribution into dist/.
+	rm -rf dist
+	$(PY) -m hatchling build
+
+clean:  ## Remove everything that make made, .venv included.
+	rm -rf .venv build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@scripts/setup dev
+
+setup-runtime:
+	@scripts/setup runtime
