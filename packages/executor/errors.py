@@ -12,6 +12,9 @@ ExecutorError
 │   ├── UnknownTriggerKind
 │   ├── UnknownStatus
 │   ├── UnknownStep
+│   ├── UnknownVerdict
+│   ├── UnknownRiskLevel
+│   ├── UnknownEvent
 │   ├── SelfParent                     an execution named as its own parent
 │   ├── CorrelationMismatch            another correlation than the parent's
 │   ├── InvalidChange                  a patch or changeset that cannot be understood
@@ -29,11 +32,13 @@ ExecutorError
 ├── Conflict (ValueError)              the world is not as the operation needs it
 │   ├── ExecutionExists                same id, other content
 │   ├── ExecutionEnded                 a second terminal status, or a write after the end
+│   ├── StepEnded                      a second, different end of a step
 │   ├── BaseChanged                    a file is no longer what the changeset was made for
 │   ├── LockHeld                       another execution works in the workspace
 │   ├── DecisionMismatch               the decision is not about this workspace, plan or changeset
 │   └── WrongWorkspace                 the execution belongs to another workspace
 ├── RollbackIncomplete                 a change could not be undone completely
+├── WorkspaceUnwritable                the system refused a file operation: no room, no permission, read-only
 ├── Unavailable                        the database or server cannot be used now
 │   ├── DatabaseUnavailable            cannot be opened, read-only or full
 │   ├── DatabaseDamaged                truncated, or no database at all
@@ -156,6 +161,36 @@ class UnknownStep(InvalidInput):
     def __init__(self, value: object, known: Sequence[str]) -> None:
         self.value = value
         super().__init__(f"step {value!r} is unknown; use one of {', '.join(known)}")
+
+
+class UnknownVerdict(InvalidInput):
+    """A verdict outside the closed list."""
+
+    code = "unknown_verdict"
+
+    def __init__(self, value: object, known: Sequence[str]) -> None:
+        self.value = value
+        super().__init__(f"verdict {value!r} is unknown; use one of {', '.join(known)}")
+
+
+class UnknownRiskLevel(InvalidInput):
+    """A risk level outside the closed list."""
+
+    code = "unknown_risk_level"
+
+    def __init__(self, value: object, known: Sequence[str]) -> None:
+        self.value = value
+        super().__init__(f"risk level {value!r} is unknown; use one of {', '.join(known)}")
+
+
+class UnknownEvent(InvalidInput):
+    """An event type outside the closed list."""
+
+    code = "unknown_event"
+
+    def __init__(self, value: object, known: Sequence[str]) -> None:
+        self.value = value
+        super().__init__(f"event {value!r} is unknown; use one of {', '.join(known)}")
 
 
 class SelfParent(InvalidInput):
@@ -331,6 +366,16 @@ class ExecutionEnded(Conflict):
         super().__init__(f"execution {execution_id!r} has already ended as {status}")
 
 
+class StepEnded(Conflict):
+    """The step has ended; it cannot end otherwise."""
+
+    code = "step_ended"
+
+    def __init__(self, step_id: int, status: str) -> None:
+        self.step_id, self.status = step_id, status
+        super().__init__(f"step {step_id} has already ended as {status}")
+
+
 class BaseChanged(Conflict):
     """A file is not what the changeset was made for. `paths` names each such file with what was found."""
 
@@ -386,6 +431,20 @@ class RollbackIncomplete(ExecutorError):
         self.execution_id, self.paths = execution_id, tuple(paths)
         shown = "; ".join(f"{path}: {why}" for path, why in self.paths[:5])
         super().__init__(f"execution {execution_id!r} could not be undone completely ({shown})")
+
+
+class WorkspaceUnwritable(ExecutorError):
+    """The system refused a file operation in the workspace or its state directory.
+
+    `errno` tells no room (ENOSPC, EDQUOT), read-only (EROFS), no permission (EACCES, EPERM) and damage
+    (EIO) apart.
+    """
+
+    code = "workspace_unwritable"
+
+    def __init__(self, path: str, operation: str, errno: int, reason: str) -> None:
+        self.path, self.operation, self.errno, self.reason = path, operation, errno, reason
+        super().__init__(f"cannot {operation} {path}: {reason}")
 
 
 class Unavailable(ExecutorError):

@@ -253,6 +253,16 @@ class LinkRecord:
     target_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class WorkspaceRecord:
+    """Where a workspace was last seen: the host's name and the path there."""
+
+    workspace_id: str
+    host: str
+    path: str
+    created_at: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionFilter:
     """Which executions a list or a statistic is about. Everything unset lets everything pass.
