@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "setup.json"
-# There while packages are being installed; found later, it means that an earlier set-up was killed.
+# There while `.venv` is being made or filled; found later, it means that an earlier set-up was killed.
 UNFINISHED = VENV / "setup.unfinished"
 LEVELS = ("runtime", "dev")
 
@@ -114,24 +114,32 @@ def is_usable(chosen: bool) -> bool:
     return not chosen or interpreter == os.path.realpath(sys.executable)
 
 
+def has_module(name: str) -> bool:
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.origin is not None
+
+
 def create() -> None:
-    if importlib.util.find_spec("venv") is None:
+    if not has_module("venv"):
         raise SetupFailed(
             f"{sys.executable} cannot make virtual environments: it has no `venv` module. "
             "On Debian and Ubuntu the package python3-venv brings it; "
             "or name another Python: make PYTHON=/path/to/python3"
         )
     options = []
-    if importlib.util.find_spec("ensurepip") is None:
+    if not has_module("ensurepip"):
         # Debian and Ubuntu split ensurepip out. The pip outside can fill the environment as well.
-        if importlib.util.find_spec("pip") is None:
+        if not has_module("pip"):
             raise SetupFailed(
                 f"{sys.executable} has neither ensurepip nor pip, so nothing can be installed. "
                 "On Debian and Ubuntu the package python3-venv brings what is missing; "
                 "or name another Python: make PYTHON=/path/to/python3"
             )
         options = ["--without-pip"]
-    shutil.rmtree(VENV, ignore_errors=True)
+    if VENV.exists():
+        shutil.rmtree(VENV)
+    VENV.mkdir()
+    UNFINISHED.touch()
     base = getattr(sys, "_base_executable", sys.executable)
     run([base, "-I", "-m", "venv", *options, VENV], base_environment())
 
