@@ -1,0 +1,292 @@
+"""Masks secrets in text before it is written anywhere.
+
+Masked are: the values of variables whose names say secret, passwords in URLs, and tokens of well-known
+shapes. Nothing else: hashes, ids, paths and ordinary words stay readable.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+MASK: Final = "[redacted]"
+SHORTEST_VALUE: Final = 8
+
+_KEY_BLOCK_MAX: Final = 16_384
+# A line that does not end is held back up to this many characters; of these, the last ones stay held, so
+# that a secret of up to that length is seen whole.
+_LINE_MAX: Final = 65_536
+_OVERLAP: Final = 16_384
+
+_SECRET_WORD: Final = re.compile(
+    r"TOKEN(?!I[SZ])|SECRET(?!AR|IO)|PASSWORD|CREDENTIAL"
+    # KEY ends a word: API_KEY, APIKEY, KEYS; not KEYBOARD, and not MONKEY.
+    r"|(?<!MON)(?<!TUR)(?<!DON)(?<!HOC)(?<!JOC)(?<!WHIS)KEYS?(?![A-Z])"
+)
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class _Shape(NamedTuple):
+    """What a secret of one kind looks like. `anchor` occurs in each; `group` is the part to mask."""
+
+    anchor: str
+    pattern: re.Pattern[str]
+    group: int = 0
+
+
+def _shape(anchor: str, pattern: str, group: int = 0) -> _Shape:
+    return _Shape(anchor, re.compile(pattern), group)
+
+
+_URL_PASSWORD: Final = _shape(
+    "://",
+    # Neither a port before punctuation nor anything beyond the authority is a password.
+    r"://[^\s/?#\"'<>\[\]`\\:@]{0,512}:(?!\d{1,5}[\"',;&)\]}|])([^\s/?#\"<>`\\]{1,1024})@",
+    1,
+)
+_KEY_BLOCK: Final = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----"
+    rf"(?:(?:(?!-----BEGIN )[\s\S]){{0,{_KEY_BLOCK_MAX}}}?-----END (?:[A-Z0-9]+ ){{0,4}}PRIVATE KEY(?: BLOCK)?-----"
+    # The end is missing: what still looks like key material.
+    r"|(?:(?:\s|\\n|\\r)*[A-Za-z0-9+/=]{24,}+)*)"
+)
+_KEY_BLOCK_BEGIN: Final = "-----BEGIN "
+
+_SHAPES: Final = (
+    _URL_PASSWORD,
+    _shape("gh", r"(?<![A-Za-z0-9_])gh[pousr]_[A-Za-z0-9]{20,}"),
+    _shape("github_pat_", r"(?<![A-Za-z0-9_])github_pat_[A-Za-z0-9_]{20,}"),
+    _shape("glpat-", r"(?<![A-Za-z0-9_])glpat-[A-Za-z0-9_-]{20,}"),
+    _shape("AKIA", r"(?<![A-Za-z0-9+/_])AKIA[A-Z0-9]{16}(?![A-Za-z0-9+/_])"),
+    _shape("ASIA", r"(?<![A-Za-z0-9+/_])ASIA[A-Z0-9]{16}(?![A-Za-z0-9+/_])"),
+    _shape("xox", r"(?<![A-Za-z0-9_])xox[a-z]-[A-Za-z0-9-]{10,}"),
+    _shape("xapp-", r"(?<![A-Za-z0-9_])xapp-[A-Za-z0-9-]{10,}"),
+    _shape(
+        "eyJ",
+        r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,4096}+\.eyJ[A-Za-z0-9_-]{8,8192}+\.[A-Za-z0-9_-]*",
+    ),
+    # Words joined by hyphens are no key: it holds a long unbroken run, or a digit and a capital.
+    _shape(
+        "sk-",
+        r"(?<![A-Za-z0-9_-])sk-(?:(?=[A-Za-z0-9_-]{0,64}?[A-Za-z0-9]{20})"
+        r"|(?=[A-Za-z_-]{0,128}[0-9])(?=[a-z0-9_-]{0,128}[A-Z]))[A-Za-z0-9_-]{20,}",
+    ),
+    _shape("k_live_", r"(?<![A-Za-z0-9_])[rs]k_live_[A-Za-z0-9]{16,}"),
+    _shape("k_test_", r"(?<![A-Za-z0-9_])[rs]k_test_[A-Za-z0-9]{16,}"),
+    _shape("AIza", r"(?<![A-Za-z0-9_-])AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
+    _shape("npm_", r"(?<![A-Za-z0-9_])npm_[A-Za-z0-9]{36}(?![A-Za-z0-9_])"),
+    _shape("pypi-", r"(?<![A-Za-z0-9_-])pypi-[A-Za-z0-9_-]{50,}"),
+    _shape("hf_", r"(?<![A-Za-z0-9_])hf_[A-Za-z0-9]{30,}"),
+    _shape(
+        "uthorization",
+        r"[Aa]uthorization[\"']?\s?[:=]\s?[\"']?(?:[Bb]earer|[Bb]asic|[Tt]oken)\s([^\s\"',;]{8,})",
+        1,
+    ),
+)
+# What a token that is still growing at a forced cut may go on with.
+_TOKEN_REST: Final = re.compile(r"[A-Za-z0-9_.+/=-]*")
+
+
+def says_secret(name: str) -> bool:
+    """Whether the name of a variable says that its value is secret."""
+    return _SECRET_WORD.search(_CAMEL.sub("_", name).upper()) is not None
+
+
+def secret_values(environ: Mapping[str, str]) -> frozenset[str]:
+    """The values to mask: of variables that say secret, and the passwords in URLs of all others.
+
+    Values under 8 characters are left out; they would mask ordinary words.
+    """
+    values: set[str] = set()
+    for name, value in environ.items():
+        if says_secret(name):
+            values.update((value, value.strip()))
+        elif "://" in value:
+            values.update(match[1] for match in _URL_PASSWORD.pattern.finditer(value))
+    return frozenset(value for value in values if len(value) >= SHORTEST_VALUE)
+
+
+def _spellings(value: str) -> Iterator[str]:
+    """The value as it is, in a URL, in JSON and in Python's notation."""
+    yield value
+    yield quote(value, safe="", errors="replace")
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    if "\n" in value:
+        yield value.replace("\n", "\r\n")
+        # Tools indent or prefix a long value line by line; words are not masked for it.
+        yield from (line for line in map(str.strip, value.splitlines()) if len(line) >= 20 and " " not in line)
+
+
+class Redactor:
+    """Knows the secrets of one environment.
+
+    `redact` is idempotent. `extra` are further secret values; short ones are ignored like all others.
+    """
+
+    def __init__(self, environ: Mapping[str, str], extra: Iterable[str] = ()) -> None:
+        values = secret_values(environ) | {value for value in extra if len(value) >= SHORTEST_VALUE}
+        spellings = {spelling for value in values for spelling in _spellings(value)}
+        # A value that occurs in the mask would be masked over and over.
+        self._values = tuple(
+            sorted((value for value in spellings if value not in MASK), key=lambda value: (-len(value), value))
+        )
+        self._longest = max(map(len, self._values), default=0)
+        self._longest_over_lines = max((len(v) for v in self._values if "\n" in v or "\r" in v), default=0)
+
+    def redact(self, text: str) -> str:
+        spans = self._spans(text)
+        return _mask(text, spans, 0, len(text)) if spans else text
+
+    def stream(self, *, line_max: int = _LINE_MAX) -> RedactionStream:
+        """For text that comes in pieces; a secret across their borders is masked, too."""
+        return RedactionStream(self, line_max)
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Where secrets stand in `text`: ascending, neither overlapping nor touching."""
+        found: list[tuple[int, int]] = []
+        for value in self._values:
+            start = text.find(value)
+            while start >= 0:
+                found.append((start, start + len(value)))
+                start = text.find(value, start + 1)
+        for anchor, pattern, group in _SHAPES:
+            if anchor in text:
+                found.extend(match.span(group) for match in pattern.finditer(text))
+        if _KEY_BLOCK_BEGIN in text:
+            found.extend(match.span() for match in _KEY_BLOCK.finditer(text))
+        return _merge(found) if found else found
+
+
+class RedactionStream:
+    """Masks text that arrives in pieces.
+
+    The last, unfinished line is held back until it ends, a private key until its last line. Joined, the
+    answers are what `Redactor.redact` gives for the joined input; only a line longer than 64 Ki characters
+    is cut, and there a secret of up to 16 Ki characters is still seen whole.
+    """
+
+    def __init__(self, redactor: Redactor, line_max: int = _LINE_MAX) -> None:
+        self._redactor = redactor
+        self._overlap = max(min(_OVERLAP, line_max // 4), redactor._longest)
+        self._line_max = max(line_max, 2 * self._overlap)
+        self._parts: list[str] = []
+        self._size = 0
+        # Written characters that the patterns may look back at.
+        self._before = ""
+        self._swallow = False
+
+    def feed(self, text: str) -> str:
+        """What can be written now; often empty."""
+        if not text:
+            return ""
+        self._parts.append(text)
+        self._size += len(text)
+        if self._size < self._line_max and "\n" not in text and "\r" not in text:
+            return ""
+        return self._write(final=False)
+
+    def finish(self) -> str:
+        """The rest. The stream can be used again."""
+        return self._write(final=True)
+
+    def _write(self, *, final: bool) -> str:
+        held = "".join(self._parts)
+        if self._swallow:
+            rest = _TOKEN_REST.match(held)
+            skipped = rest.end() if rest else 0
+            self._swallow = skipped == len(held) and not final
+            if skipped:
+                self._before, held = held[skipped - 1], held[skipped:]
+        text = self._before + held
+        first = len(self._before)
+        spans = self._redactor._spans(text)
+        end = len(text) if final else self._safe_end(text, first, spans)
+        written = _mask(text, spans, first, end)
+        self._before = text[max(0, end - 1) : end]
+        self._parts = [text[end:]] if end < len(text) else []
+        self._size = len(text) - end
+        return written
+
+    def _safe_end(self, text: str, first: int, spans: list[tuple[int, int]]) -> int:
+        """Up to where nothing that follows can change what is masked."""
+        end = max(text.rfind("\n"), text.rfind("\r")) + 1
+        if len(text) - end >= self._line_max:
+            end = len(text) - self._overlap
+        elif self._redactor._longest_over_lines:
+            end = min(end, max(first, len(text) - self._redactor._longest_over_lines + 1))
+        end = min(end, _open_key_block(text, end))
+        end = max(end, first)
+        for start, stop in spans:
+            if start < end < stop or (start < end == stop == len(text)):
+                if start > first:
+                    return start
+                # The held text begins with a secret that goes on and on: it is masked as far as it reaches.
+                if len(text) - first >= self._line_max:
+                    self._swallow = stop == len(text)
+                    return stop
+                return first
+        return end
+
+
+class RedactingDecoder:
+    """Bytes in pieces to redacted text: UTF-8, with U+FFFD for what is not."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._stream = redactor.stream()
+
+    def feed(self, data: bytes) -> str:
+        return self._stream.feed(self._decoder.decode(data))
+
+    def finish(self) -> str:
+        return self._stream.feed(self._decoder.decode(b"", final=True)) + self._stream.finish()
+
+
+def _open_key_block(text: str, end: int) -> int:
+    """Where the first private key begins that may still get its end; `len(text)` when there is none."""
+    start = text.find(_KEY_BLOCK_BEGIN, max(0, end - _KEY_BLOCK_MAX - 256))
+    while start >= 0:
+        match = _KEY_BLOCK.match(text, start)
+        closed = match is not None and match[0].endswith("-----") and "-----END" in match[0]
+        if not closed and len(text) - start < _KEY_BLOCK_MAX + 256 and _may_be_key_block(text, start):
+            return start
+        start = text.find(_KEY_BLOCK_BEGIN, start + 1)
+    return len(text)
+
+
+_KEY_BLOCK_HEAD: Final = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----")
+
+
+def _may_be_key_block(text: str, start: int) -> bool:
+    return _KEY_BLOCK_HEAD.match(text, start) is not None
+
+
+def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    spans.sort()
+    merged = [spans[0]]
+    for start, stop in spans[1:]:
+        last_start, last_stop = merged[-1]
+        if start <= last_stop:
+            merged[-1] = (last_start, max(last_stop, stop))
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def _mask(text: str, spans: list[tuple[int, int]], first: int, end: int) -> str:
+    """`text[first:end]` with every span replaced; spans outside are passed over."""
+    parts: list[str] = []
+    position = first
+    for start, stop in spans:
+        if stop <= first or start >= end:
+            continue
+        parts.append(text[position : max(start, position)])
+        parts.append(MASK)
+        position = min(stop, end)
+    parts.append(text[position:end])
+    return "".join(parts)
