@@ -1,0 +1,256 @@
+"""The one layer through which a workspace and its journal are touched.
+
+Every function is one system call, or a loop over one, on a name relative to an open directory: nothing
+follows a symbolic link, no descriptor reaches a child process, a call that a signal interrupts goes on, a
+short write is continued. Errors are plain `OSError`; `reporting` turns them into `WorkspaceUnwritable`
+where no caller has a use for the difference.
+
+No other module that applies, undoes or recovers calls the operating system for files. Replacing the name
+`os` in this module is therefore enough to make any one operation of a real run fail.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from executor.errors import WorkspaceUnwritable
+
+CHUNK: Final = 1 << 20
+PERMISSION_BITS: Final = 0o777
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# A FIFO or a terminal must not stop the walk: O_NONBLOCK and O_NOCTTY change nothing for regular files.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def reporting(operation: str, path: str) -> Iterator[None]:
+    """Raises WorkspaceUnwritable, naming what was tried and where, for any `OSError` of the block."""
+    try:
+        yield
+    except OSError as cause:
+        raise unwritable(path, operation, cause) from cause
+
+
+def unwritable(path: str, operation: str, cause: OSError) -> WorkspaceUnwritable:
+    reason = cause.strerror or str(cause) or type(cause).__name__
+    return WorkspaceUnwritable(path, operation, cause.errno or 0, reason)
+
+
+def encode(name: str) -> bytes:
+    """Names are UTF-8 whatever the locale says; bytes that are not come back as they went in."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def open_root(path: Path) -> int:
+    """Opens a directory by its whole path; the only function here that follows links."""
+    return os.open(encode(str(path)), _DIRECTORY)
+
+
+def open_directory(name: str, *, dir_fd: int) -> int:
+    """Raises NotADirectoryError for a symbolic link, as for everything else that is no directory."""
+    return os.open(encode(name), _DIRECTORY | os.O_NOFOLLOW, dir_fd=dir_fd)
+
+
+def open_file(name: str, *, dir_fd: int) -> int:
+    """Opens for reading. The caller has seen that `name` is a regular file, and looks again."""
+    return os.open(encode(name), _READ, dir_fd=dir_fd)
+
+
+def create_file(name: str, *, dir_fd: int) -> int:
+    """Creates a file only the owner can read, and opens it for writing. Raises FileExistsError."""
+    return os.open(encode(name), _CREATE, 0o600, dir_fd=dir_fd)
+
+
+def close(fd: int) -> None:
+    # Nothing is lost by a failing close: what has to last was synced, and that was checked.
+    with suppress(OSError):
+        os.close(fd)
+
+
+@contextmanager
+def closing(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        close(fd)
+
+
+def read_chunks(fd: int) -> Iterator[bytes]:
+    while chunk := os.read(fd, CHUNK):
+        yield chunk
+
+
+def read_all(fd: int) -> bytes:
+    return b"".join(read_chunks(fd))
+
+
+def read_at(fd: int, size: int, offset: int) -> bytes:
+    """`size` bytes from `offset`; fewer only where the file ends."""
+    parts: list[bytes] = []
+    while size > 0 and (part := os.pread(fd, min(size, CHUNK), offset)):
+        parts.append(part)
+        size, offset = size - len(part), offset + len(part)
+    return b"".join(parts)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync(fd: int) -> None:
+    os.fsync(fd)
+
+
+def sync_directory(fd: int) -> None:
+    """Makes the entries of a directory last. File systems that cannot do this (EINVAL) do not need it."""
+    try:
+        os.fsync(fd)
+    except OSError as cause:
+        if cause.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
+def status(name: str, *, dir_fd: int) -> os.stat_result:
+    return os.stat(encode(name), dir_fd=dir_fd, follow_symlinks=False)
+
+
+def status_or_none(name: str, *, dir_fd: int) -> os.stat_result | None:
+    try:
+        return status(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return None
+
+
+def status_of(fd: int) -> os.stat_result:
+    return os.fstat(fd)
+
+
+def identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def identity_of_directory(path: Path) -> tuple[int, int]:
+    """Of what a whole path leads to, links followed."""
+    with closing(open_root(path)) as fd:
+        return identity(status_of(fd))
+
+
+def kind(mode: int) -> str:
+    """The type of a file in words, for messages."""
+    names = {
+        stat.S_IFREG: "a regular file",
+        stat.S_IFDIR: "a directory",
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a character device",
+        stat.S_IFBLK: "a block device",
+    }
+    return names.get(stat.S_IFMT(mode), "a special file")
+
+
+def set_mode(fd: int, mode: int) -> None:
+    os.fchmod(fd, mode)
+
+
+def keep_owner(fd: int, uid: int, gid: int) -> None:
+    """Gives the file the owner and group of the one it replaces, as far as this user may.
+
+    Clears set-user-id bits, so the mode comes afterwards.
+    """
+    current = os.fstat(fd)
+    for new_uid, new_gid in ((uid, gid), (-1, gid)):
+        if (current.st_uid, current.st_gid) == (uid, gid):
+            return
+        try:
+            os.fchown(fd, new_uid, new_gid)
+        except OSError as cause:
+            if cause.errno not in (errno.EPERM, errno.EINVAL):
+                raise
+        else:
+            return
+
+
+def rename(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+    """Replaces what stands at `new_name`, at once for everyone who looks."""
+    os.rename(encode(name), encode(new_name), src_dir_fd=dir_fd, dst_dir_fd=new_dir_fd)
+
+
+def publish_new(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+    """Moves a file to a name nothing stands at. Raises FileExistsError and leaves what is there.
+
+    Where the file system has no hard links the check and the move are two steps.
+    """
+    try:
+        os.link(
+            encode(name), encode(new_name), src_dir_fd=dir_fd, dst_dir_fd=new_dir_fd, follow_symlinks=False
+        )
+    except OSError as cause:
+        if cause.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        if status_or_none(new_name, dir_fd=new_dir_fd) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_name) from cause
+        rename(name, new_name, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+    else:
+        unlink(name, dir_fd=dir_fd)
+
+
+def unlink(name: str, *, dir_fd: int) -> None:
+    os.unlink(encode(name), dir_fd=dir_fd)
+
+
+def make_directory(name: str, mode: int, *, dir_fd: int) -> None:
+    """`mode` goes through the umask; `set_mode` on the opened directory makes it exact."""
+    os.mkdir(encode(name), mode, dir_fd=dir_fd)
+
+
+def remove_directory(name: str, *, dir_fd: int) -> None:
+    os.rmdir(encode(name), dir_fd=dir_fd)
+
+
+def read_link(name: str, *, dir_fd: int) -> bytes:
+    return os.readlink(encode(name), dir_fd=dir_fd)
+
+
+def names(fd: int) -> list[str]:
+    """The entries of an open directory, in the order of their bytes."""
+    return sorted(
+        (os.fsencode(name).decode("utf-8", "surrogateescape") for name in os.listdir(fd)), key=encode
+    )
+
+
+def try_lock(fd: int) -> bool:
+    """Takes the kernel's lock on an open file for as long as the description is open; does not wait."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def mount_points() -> list[str]:
+    """Where file systems are mounted, as the kernel spells the paths; empty where it does not tell."""
+    try:
+        with closing(os.open(b"/proc/self/mountinfo", _READ)) as fd:
+            lines = read_all(fd).splitlines()
+    except OSError:
+        return []
+    fields = (line.split(b" ") for line in lines)
+    return [_unescape(field[4]).decode("utf-8", "surrogateescape") for field in fields if len(field) > 4]
+
+
+def _unescape(field: bytes) -> bytes:
+    for code in (b"\\040", b"\\011", b"\\012"):
+        field = field.replace(code, bytes([int(code[1:], 8)]))
+    return field.replace(b"\\134", b"\\")
