@@ -215,7 +215,8 @@ class CorrelationMismatch(InvalidInput):
         self.parent_id, self.parent_correlation = parent_id, parent_correlation
         super().__init__(
             f"execution {execution_id!r} asks for correlation {correlation_id!r}, "
-            f"but its parent {parent_id!r} belongs to {parent_correlation!r}; leave the correlation out or give the parent's"
+            f"but its parent {parent_id!r} belongs to {parent_correlation!r}; "
+            "leave the correlation out or give the parent's"
         )
 
 

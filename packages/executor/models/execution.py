@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypedDict, TypeVar, cast
 
 if TYPE_CHECKING:
     from typing import Self
@@ -86,13 +86,13 @@ class _KeyedRow(Protocol):
     def __getitem__(self, key: str, /) -> Any: ...
 
 
-def decode_paths(text: str | None) -> list[str]:
+def decode_paths(text: object) -> list[str]:
     """The JSON list in `affected_paths`; old programs wrote other things, which read as no paths."""
-    if not text:
+    if not text or not isinstance(text, str):
         return []
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
@@ -104,6 +104,8 @@ class ExecutionRecord:
     Times are text as `models.times` writes them; old rows keep the spelling they came with.
     Answers of the store show effective values: a missing correlation is the own id, a missing
     trigger kind is `manual`. `from_row` alone keeps what the row holds.
+
+    `affected_paths` may be given as the JSON text a row holds; it is decoded when it is first read.
     """
 
     execution_id: str
@@ -144,7 +146,7 @@ class ExecutionRecord:
         """Maps a row with or without the newer columns: absent and NULL both give None."""
         present = set(row.keys())
         values: dict[str, Any] = {f.name: row[f.name] for f in fields(cls) if f.name in present}
-        values["affected_paths"] = decode_paths(values.get("affected_paths"))
+        values["affected_paths"] = values.get("affected_paths") or ""
         values["files_changed"] = values.get("files_changed") or 0
         for name in ("verification_passed", "health_checks_passed", "rolled_back"):
             values[name] = bool(values.get(name))
@@ -161,6 +163,22 @@ class ExecutionRecord:
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, as JSON values."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def _decode_late(slot: Any) -> property:
+    """A list that its slot may hold as JSON text: most rows of a page are never asked for their paths."""
+
+    def read(record: ExecutionRecord) -> list[str]:
+        value = slot.__get__(record)
+        if type(value) is not list:
+            value = list(value) if isinstance(value, tuple) else decode_paths(value)
+            slot.__set__(record, value)
+        return cast("list[str]", value)
+
+    return property(read, slot.__set__)
+
+
+setattr(ExecutionRecord, "affected_paths", _decode_late(ExecutionRecord.__dict__["affected_paths"]))  # noqa: B010
 
 
 @dataclass(slots=True)

@@ -6,8 +6,6 @@ Ids already stored are never checked against these rules; they stay readable exa
 import re
 from typing import Final
 
-from uuid_utils import uuid7
-
 from executor.errors import InvalidId
 
 RESERVED_EXECUTION_IDS: Final = frozenset({"correlation", "statistics"})
@@ -18,6 +16,9 @@ _LABEL_MAX: Final = 256
 
 def new_id(prefix: str) -> str:
     """`prefix` + `_` + 32 hexadecimal digits of a UUIDv7 (RFC 9562), so that text order follows time."""
+    # Here, because reading commands make no ids and need not wait for the import.
+    from uuid_utils import uuid7
+
     return f"{prefix}_{uuid7().hex}"
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from executor.models.plan import ChangePlan
 
 # Which workspace a question is about: `...` the store's own, None all, else the one with this id.
-Scope: TypeAlias = str | None | EllipsisType
+Scope: TypeAlias = str | EllipsisType | None
 
 
 class ExecutionStorage(ABC):
