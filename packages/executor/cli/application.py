@@ -1,0 +1,100 @@
+"""What every command shares: the workspace, the store, and the two streams it writes to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from executor.runtime import Runtime
+    from executor.storage.store import ExecutionStore
+
+JSON_VERSION: Final = 1
+# Piped output is for programs and logs: lines are not folded, columns not cut.
+_PIPED_WIDTH: Final = 240
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Application:
+    """One run of the command. Results go to stdout, everything else to stderr."""
+
+    def __init__(self, *, start: Path | None, color: str) -> None:
+        self._start = start
+        self._color = color
+
+    @cached_property
+    def unrecovered_runtime(self) -> Runtime:
+        """The workspace this command works in, as it is. Raises WorkspaceNotFound."""
+        from executor.runtime import open_runtime
+
+        runtime = open_runtime(self._start or Path.cwd(), environ=os.environ)
+        click.get_current_context().find_root().call_on_close(runtime.close)
+        return runtime
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """The workspace this command works in, in order again after any crash."""
+        runtime = self.unrecovered_runtime
+        for recovery in runtime.recover_abandoned():
+            self.note(recovery.sentence)
+        return runtime
+
+    @property
+    def store(self) -> ExecutionStore:
+        return self.runtime.store
+
+    @cached_property
+    def out(self) -> Console:
+        return self._console(sys.stdout)
+
+    @cached_property
+    def err(self) -> Console:
+        return self._console(sys.stderr)
+
+    def note(self, text: str) -> None:
+        """A line for the person at the terminal, beside the result."""
+        self.err.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    def print_json(self, value: dict[str, Any]) -> None:
+        """One JSON object with a `version`, ASCII-escaped, indented for a person, plain when piped."""
+        indent = 2 if sys.stdout.isatty() else None
+        click.echo(json.dumps({"version": JSON_VERSION, **value}, indent=indent))
+
+    def _console(self, stream: Any) -> Console:
+        from rich.console import Console
+
+        tty = stream.isatty()
+        no_color = self._color == "never" or (self._color == "auto" and bool(os.environ.get("NO_COLOR")))
+        return Console(
+            file=stream,
+            width=None if tty or os.environ.get("COLUMNS") else _PIPED_WIDTH,
+            force_terminal=True if self._color == "always" else None,
+            no_color=no_color,
+            color_system=None if self._color == "never" else "auto",
+            highlight=False,
+            emoji=False,
+        )
+
+
+pass_application = click.make_pass_decorator(Application)
+
+
+def json_option(command: Callable[P, R]) -> Callable[P, R]:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")(command)
+
+
+def all_workspaces_option(command: Callable[P, R]) -> Callable[P, R]:
+    return click.option(
+        "--all-workspaces", is_flag=True, help="Look in every workspace of the database, not only in this one."
+    )(command)

@@ -1,0 +1,190 @@
+"""`executor demo`: the whole story on a small, real repository."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from executor.cli.application import Application, pass_application
+from executor.cli.exit_codes import ExitCode
+from executor.cli.family import forest
+from executor.cli.progress import shown
+from executor.cli.text import plural, short_id, status_icon, status_word
+from executor.errors import InvalidSettings, WorkspaceNotFound
+from executor.models.execution import ExecutionRecord
+
+if TYPE_CHECKING:
+    from executor.runtime import Runtime
+
+FILES: Final = Path(__file__).parent / "demo_files"
+
+# A repository of its own, whatever the user's git is set up to do.
+_GIT: Final = (
+    "git", "-c", "user.name=executor demo", "-c", "user.email=demo@example.invalid",
+    "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null", "-c", "init.defaultBranch=main",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Chapter:
+    """One change of the demo and what it is there to show."""
+
+    heading: str
+    patch: str
+    title: str
+    why: str
+    trigger: str
+    status: str
+    child_of_last: bool = False
+
+
+_SUCCEEDS: Final = _Chapter(
+    "A change that passes its tests stays.",
+    "discount.diff", "Add discounts", "customers asked for them", "agent", "completed",
+)  # fmt: skip
+_FAILS: Final = _Chapter(
+    "A change that fails its tests is rolled back.",
+    "tax.diff", "Add tax", "invoices need tax", "agent", "rolled_back",
+)  # fmt: skip
+_REPAIRS: Final = _Chapter(
+    "A repair of the same change passes. Its parent is the attempt it repairs.",
+    "tax-repaired.diff", "Add tax, rounding half a cent up", "round() goes to the even cent", "repair",
+    "completed", child_of_last=True,
+)  # fmt: skip
+_DENIED: Final = _Chapter(
+    "A change that would plant a git hook is refused before anything is written.",
+    "hook.diff", "Skip the slow checks", "faster commits", "agent", "failed",
+)  # fmt: skip
+
+
+@click.command()
+@click.option(
+    "--directory", type=click.Path(path_type=Path), help="Build the repository here and keep it (default: a "
+    "temporary directory that is removed at the end).",
+)  # fmt: skip
+@click.option("--no-serve", is_flag=True, help="End after the run.")
+@pass_application
+def demo(app: Application, directory: Path | None, no_serve: bool) -> int:
+    """Show a change that succeeds, one that fails and is repaired, and one that is refused.
+
+    Everything is real: a git repository, its tests, the same code that `executor run` uses.
+
+    \b
+    Example: executor demo --directory /tmp/ledger
+    """
+    with _place(directory) as root:
+        _build(root)
+        records = _play(app, root)
+        as_expected = _tell(app, root, records, kept=directory is not None)
+    return ExitCode.DONE if as_expected else ExitCode.FAILED
+
+
+@contextmanager
+def _place(directory: Path | None) -> Iterator[Path]:
+    if directory is None:
+        with tempfile.TemporaryDirectory(prefix="executor-demo-") as temporary:
+            yield Path(temporary).resolve() / "ledger"
+        return
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise WorkspaceNotFound(str(directory), "the demo needs a new or empty directory")
+    yield directory.resolve()
+
+
+def _build(root: Path) -> None:
+    shutil.copytree(FILES / "workspace", root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "Start the ledger")):
+        try:
+            subprocess.run([*_GIT, *command], cwd=root, check=True, capture_output=True, text=True)
+        except FileNotFoundError as cause:
+            raise InvalidSettings("the demo needs git on the PATH") from cause
+        except subprocess.CalledProcessError as cause:
+            raise InvalidSettings(f"git {command[0]} failed: {cause.stderr.strip()}") from cause
+
+
+def _play(app: Application, root: Path) -> list[tuple[_Chapter, ExecutionRecord]]:
+    from executor.runtime import open_runtime
+
+    # The demo shows one family of its own, whatever runs it.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("EXECUTOR_")}
+    if url := os.environ.get("EXECUTOR_DATABASE_URL"):
+        environ["EXECUTOR_DATABASE_URL"] = url
+    runtime = open_runtime(root, environ=environ)
+    try:
+        played = [(_SUCCEEDS, _run(app, runtime, _SUCCEEDS, 1))]
+        failed = _run(app, runtime, _FAILS, 2)
+        played.append((_FAILS, failed))
+        _heading(app, 3, "The same change again: a retry is a child of the attempt before.")
+        with shown(app.err, quiet=False) as progress:
+            retried = runtime.retry(failed.execution_id, observer=progress)
+        played.append((_FAILS, retried))
+        played.append((_REPAIRS, _run(app, runtime, _REPAIRS, 4, parent=retried.execution_id)))
+        played.append((_DENIED, _run(app, runtime, _DENIED, 5)))
+        _heading(app, 6, "What happened, as a tree.")
+        records = [runtime.store.get_execution(record.execution_id) or record for _, record in played]
+        for tree in forest(records):
+            app.out.print(tree, soft_wrap=True)
+    finally:
+        runtime.close()
+    return [(chapter, record) for (chapter, _), record in zip(played, records, strict=True)]
+
+
+def _run(
+    app: Application, runtime: Runtime, chapter: _Chapter, number: int, *, parent: str | None = None
+) -> ExecutionRecord:
+    _heading(app, number, chapter.heading)
+    proposal = runtime.propose(
+        (FILES / "changes" / chapter.patch).read_bytes(),
+        kind="patch",
+        origin=runtime.origin(trigger=chapter.trigger, parent=parent),
+        verify=[f"{shlex.quote(sys.executable)} -m unittest --quiet"],
+        title=chapter.title,
+        why=chapter.why,
+    )
+    if isinstance(proposal, ExecutionRecord):
+        return proposal
+    with shown(app.err, quiet=False) as progress:
+        return runtime.execute(proposal, observer=progress)
+
+
+def _heading(app: Application, number: int, text: str) -> None:
+    app.err.print(f"\n{number}. {text}", style="bold", markup=False, soft_wrap=True)
+
+
+def _tell(app: Application, root: Path, records: list[tuple[_Chapter, ExecutionRecord]], *, kept: bool) -> bool:
+    """What came out and where to go on. Whether it came out as the demo says it does."""
+    surprises = [(c, r) for c, r in records if r.status != c.status]
+    for chapter, record in surprises:
+        app.err.print(
+            f"{status_icon(record)} {chapter.title}: expected {chapter.status}, came out {status_word(record)}",
+            style="red",
+            markup=False,
+        )
+    if not surprises:
+        app.out.print(f"\n{plural(len(records), 'execution')}, each as told.", markup=False)
+    repaired = short_id(records[3][1].execution_id)
+    where = shlex.quote(str(root))
+    if kept:
+        app.out.print(f"Try next:\n  cd {where}\n  executor list", markup=False, soft_wrap=True)
+        app.out.print(f"  executor show {repaired}\n  executor diff {repaired}", markup=False, soft_wrap=True)
+        app.out.print("  executor logs @last-failed\n  executor stats", markup=False, soft_wrap=True)
+    else:
+        app.out.print(
+            "Try next, in a git repository of yours:\n"
+            "  executor run --patch fix.diff --verify \"pytest -q\"\n"
+            "  executor lineage @last\n"
+            "or keep this one to look around in: executor demo --directory /tmp/ledger",
+            markup=False,
+            soft_wrap=True,
+        )
+    return not surprises

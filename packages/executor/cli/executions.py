@@ -1,0 +1,493 @@
+"""Questions about executions: `list`, `show`, `diff`, `logs`, `events`, `stats`, and `dismiss`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from executor.cli.application import Application, all_workspaces_option, json_option, pass_application
+from executor.cli.text import (
+    ago,
+    duration,
+    local_time,
+    one_line,
+    ordinal,
+    plural,
+    safe,
+    short_id,
+    status_icon,
+    status_style,
+    status_word,
+)
+from executor.errors import ArtifactNotFound, ExecutionNotFound, InvalidFilter
+from executor.models.execution import (
+    ExecutionFilter,
+    ExecutionRecord,
+    ExecutionStatus,
+    RiskLevel,
+    StepRecord,
+    TriggerKind,
+    Verdict,
+)
+from executor.models.times import format_time, parse_time
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from executor.models.decision import GovernanceDecision
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _time(text: str | None) -> str | None:
+    """A time as stored, from ISO-8601 or an age such as `90m`, `24h`, `7d`."""
+    if text is None:
+        return None
+    if text[:-1].isdigit() and text[-1:] in _UNITS:
+        return format_time(datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])}))
+    return format_time(parse_time(text))
+
+
+def _values(kind: type[ExecutionStatus | Verdict | RiskLevel | TriggerKind], given: tuple[str, ...]) -> tuple[str, ...]:
+    known = [member.value for member in kind]
+    for value in given:
+        if value.removeprefix("!") not in known:
+            raise InvalidFilter(f"{value!r} is none of {', '.join(known)} (with ! in front: all but it)")
+    return given
+
+
+_FILTERS = [
+    click.option("--status", multiple=True, help="Only this status (repeatable; !STATUS leaves it out)."),
+    click.option("--verdict", multiple=True, help="Only this verdict of the gate."),
+    click.option("--risk", multiple=True, help="Only this risk level."),
+    click.option("--trigger", multiple=True, help="Only this trigger kind."),
+    click.option("--actor", multiple=True, help="Only what this person, agent or CI proposed."),
+    click.option("--correlation", multiple=True, help="Only this correlation."),
+    click.option("--run-id", multiple=True, help="Only this run."),
+    click.option("--parent", multiple=True, help="Only children of this execution (full id)."),
+    click.option("--commit", multiple=True, help="Only executions that began at this commit (full id)."),
+    click.option("--path", multiple=True, help="Only executions that touched such a path (gitignore pattern)."),
+    click.option("-q", "--query", help="Text in id, title, path or error."),
+    click.option("--since", help="Started at or after: a time, or an age such as 24h or 7d."),
+    click.option("--until", help="Started before."),
+    click.option("--unresolved", is_flag=True, help="Only failures nothing has made up for yet."),
+    click.option("--awaiting", is_flag=True, help="Only what waits for approval."),
+]
+
+
+def filter_options(command: Any) -> Any:
+    for option in reversed([*_FILTERS, all_workspaces_option]):
+        command = option(command)
+    return command
+
+
+def _filter(app: Application, options: dict[str, Any]) -> ExecutionFilter:
+    return ExecutionFilter(
+        correlation_id=options["correlation"],
+        run_id=options["run_id"],
+        parent_execution_id=options["parent"],
+        workspace=() if options["all_workspaces"] else (app.runtime.workspace_id,),
+        status=_values(ExecutionStatus, options["status"]),
+        verdict=_values(Verdict, options["verdict"]),
+        risk_level=_values(RiskLevel, options["risk"]),
+        trigger_kind=_values(TriggerKind, options["trigger"]),
+        actor=options["actor"],
+        commit=options["commit"],
+        path=options["path"],
+        q=options["query"],
+        since=_time(options["since"]),
+        until=_time(options["until"]),
+        unresolved=True if options["unresolved"] else None,
+        awaiting=True if options["awaiting"] else None,
+    )
+
+
+@click.command("list")
+@filter_options
+@click.option("--limit", type=int, default=20, show_default=True, help="How many.")
+@click.option("--cursor", help="Go on where an earlier page ended.")
+@json_option
+@pass_application
+def list_(app: Application, limit: int, cursor: str | None, as_json: bool, **options: Any) -> None:
+    """Executions of this workspace, newest first.
+
+    \b
+    Example: executor list --unresolved
+             executor list --status failed --status rolled_back --since 7d
+    """
+    page = app.store.list_executions(_filter(app, options), limit=limit, cursor=cursor, with_total=True)
+    if as_json:
+        app.print_json(
+            {
+                "executions": [record.to_dict() for record in page],
+                "total": page.total,
+                "total_at_least": page.total_at_least,
+                "next_cursor": page.next_cursor,
+            }
+        )
+        return
+    if not page.items:
+        app.note("no executions here" if _asks_nothing(options) else "no execution passes this filter")
+        if _asks_nothing(options):
+            app.note('begin with: executor run --patch fix.diff --verify "pytest -q"   (or see: executor demo)')
+        return
+    app.out.print(_table(page.items))
+    if page.next_cursor:
+        total = f"{page.total:,}" if page.total is not None else f"more than {page.total_at_least:,}"
+        app.note(f"{len(page)} of {total}; go on with --cursor {page.next_cursor}")
+
+
+def _asks_nothing(options: dict[str, Any]) -> bool:
+    return not any(value for name, value in options.items() if name != "all_workspaces")
+
+
+def _table(records: list[ExecutionRecord]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    now = datetime.now(UTC)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("ID", no_wrap=True)
+    table.add_column("STATUS", no_wrap=True)
+    table.add_column("TRIGGER", no_wrap=True)
+    table.add_column("STARTED", no_wrap=True)
+    table.add_column("TOOK", no_wrap=True, justify="right")
+    table.add_column("TITLE", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("ERROR", no_wrap=True, overflow="ellipsis", ratio=1)
+    for record in records:
+        style = status_style(record)
+        trigger = record.trigger_kind or "manual"
+        if record.attempt and record.attempt > 1:
+            trigger = f"{trigger} ({ordinal(record.attempt)})"
+        table.add_row(
+            Text(safe(short_id(record.execution_id)), style="cyan"),
+            Text(f"{status_icon(record)} {status_word(record)}", style=style),
+            Text(safe(trigger)),
+            Text(ago(record.started_at, now), style="dim"),
+            Text(duration(record.duration_seconds)),
+            Text(one_line(record.title or ", ".join(record.affected_paths), 60)),
+            Text(one_line(record.error_message or "", 80), style=style),
+        )
+    return table
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@all_workspaces_option
+@json_option
+@pass_application
+def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) -> None:
+    """One execution: what ran, why, what the gate said, every step, and what came of it.
+
+    ID is an id, its unique beginning or end, @last or @last-failed.
+
+    \b
+    Example: executor show @last
+    """
+    store = app.store
+    execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
+    record = store.get_execution(execution_id)
+    if record is None:
+        raise ExecutionNotFound(execution_id)
+    steps = store.get_execution_steps(execution_id)
+    decision = store.get_decision(execution_id)
+    plan = store.get_plan(execution_id)
+    links = store.list_links(execution_id)
+    artifacts = app.runtime.artifacts(execution_id)
+    unresolved = store.is_unresolved(execution_id)
+    if as_json:
+        import msgspec
+
+        app.print_json(
+            {
+                "execution": record.to_dict(),
+                "unresolved": unresolved,
+                "steps": [step.to_dict() for step in steps],
+                "plan": msgspec.to_builtins(plan),
+                "decision": msgspec.to_builtins(decision),
+                "links": [{"source_id": k.source_id, "kind": k.kind, "target_id": k.target_id} for k in links],
+                "artifacts": artifacts.names(),
+            }
+        )
+        return
+    _print_record(app, record, plan.why if plan else None, unresolved)
+    if decision is not None:
+        _print_decision(app, decision)
+    if steps:
+        _print_steps(app, steps)
+    for link in links:
+        app.out.print(
+            f"{short_id(link.source_id)} {link.kind} {short_id(link.target_id)}", markup=False, soft_wrap=True
+        )
+    _print_next(app, record)
+
+
+def _print_record(app: Application, record: ExecutionRecord, why: str | None, unresolved: bool) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    status = f"{status_icon(record)} {status_word(record)}"
+    headline = Text.assemble((status, status_style(record)), "  ", (one_line(record.title or "", 100), "bold"))
+    app.out.print(headline, soft_wrap=True)
+    rows = [
+        ("id", record.execution_id),
+        ("why", why),
+        ("error", f"{record.error_step or '?'}: {record.error_message}" if record.error_message else None),
+        ("attention", "unresolved: no later attempt has completed" if unresolved else None),
+        ("trigger", _trigger(record)),
+        ("actor", " · ".join(filter(None, (record.actor, record.session)))),
+        ("chain", record.correlation_id if record.correlation_id != record.execution_id else None),
+        ("run", record.run_id),
+        ("risk", f"{record.risk_level}, {record.verdict}"),
+        ("paths", _paths(record.affected_paths)),
+        ("base", " on ".join(filter(None, ((record.base_commit or "")[:12], record.branch)))),
+        ("started", local_time(record.started_at)),
+        ("took", duration(record.duration_seconds)),
+    ]
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        if value:
+            table.add_row(name, Text(one_line(value, 300)))
+    app.out.print(table)
+
+
+def _trigger(record: ExecutionRecord) -> str:
+    if record.parent_execution_id is None:
+        return record.trigger_kind or "manual"
+    attempt = f", {ordinal(record.attempt)} attempt" if record.attempt and record.attempt > 1 else ""
+    return f"{record.trigger_kind} of {short_id(record.parent_execution_id)}{attempt}"
+
+
+def _paths(paths: list[str]) -> str:
+    return ", ".join(paths[:8]) + (f" and {len(paths) - 8} more" if len(paths) > 8 else "")
+
+
+def _print_decision(app: Application, decision: GovernanceDecision) -> None:
+    from rich.text import Text
+
+    app.out.print(
+        f"\ngate: {decision.verdict.value} by the policy {safe(decision.policy_name)}", markup=False, soft_wrap=True
+    )
+    for rule in decision.rules:
+        if rule.reason:
+            evidence = f" ({one_line('; '.join(rule.evidence), 160)})" if rule.evidence else ""
+            app.out.print(Text(f"  {rule.rule}: {one_line(rule.reason)}{evidence}"), soft_wrap=True)
+
+
+def _print_steps(app: Application, steps: list[StepRecord]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    styles = {"completed": "green", "failed": "red", "running": "cyan"}
+    icons = {"completed": "✓", "failed": "✗", "running": "●", "skipped": "○"}
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for justify in ("left", "left", "right", "left"):
+        table.add_column(justify=justify)  # type: ignore[arg-type]  # the four words are literals to rich
+    for step in steps:
+        table.add_row(
+            Text(icons.get(step.status, "●"), style=styles.get(step.status, "dim")),
+            Text(safe(step.step_name)),
+            Text(duration(step.duration_seconds), style="dim"),
+            Text(one_line(step.error_message or "", 160), style="red"),
+        )
+    app.out.print()
+    app.out.print(table)
+
+
+def _print_next(app: Application, record: ExecutionRecord) -> None:
+    end = short_id(record.execution_id)
+    if record.status in (ExecutionStatus.FAILED, ExecutionStatus.ROLLED_BACK):
+        app.note(f"\nnext: executor logs {end}   executor diff {end}   executor retry {end}")
+    else:
+        app.note(f"\nnext: executor diff {end}   executor lineage {end}")
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@all_workspaces_option
+@json_option
+@pass_application
+def diff(app: Application, execution: str, all_workspaces: bool, as_json: bool) -> None:
+    """What an execution changed or meant to change, as a git patch.
+
+    \b
+    Example: executor diff @last | git apply -R --check
+    """
+    from executor.changes.render import render_diff
+
+    store = app.store
+    execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
+    changeset = store.get_changeset(execution_id)
+    if changeset is None:
+        raise ArtifactNotFound(execution_id, "changeset")
+    patch = render_diff(changeset.changes, lambda digest: store.get_content(execution_id, digest))
+    if as_json:
+        app.print_json(
+            {
+                "execution_id": execution_id,
+                "changeset_id": changeset.changeset_id,
+                "checksum": changeset.checksum,
+                "files": [
+                    {
+                        "operation": change.operation.value,
+                        "path": change.path,
+                        "old_sha256": change.old_sha256,
+                        "new_sha256": change.new_sha256,
+                        "lines_added": change.lines_added,
+                        "lines_removed": change.lines_removed,
+                    }
+                    for change in changeset.changes
+                ],
+                "diff": patch.decode("utf-8", "replace"),
+            }
+        )
+        return
+    if app.out.is_terminal:
+        from rich.syntax import Syntax
+
+        text = safe(patch.decode("utf-8", "replace"), keep="\n\t")
+        app.out.print(Syntax(text, "diff", background_color="default", word_wrap=False))
+    else:
+        click.get_binary_stream("stdout").write(patch)
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@click.option("--step", type=int, help="Only the log of the step with this number.")
+@click.option("--tail", type=click.IntRange(min=1), help="Only the last so many lines of each log.")
+@all_workspaces_option
+@json_option
+@pass_application
+def logs(
+    app: Application, execution: str, step: int | None, tail: int | None, all_workspaces: bool, as_json: bool
+) -> None:
+    """What the checks of an execution printed.
+
+    \b
+    Example: executor logs @last-failed --tail 40
+    """
+    execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
+    artifacts = app.runtime.artifacts(execution_id)
+    steps = [s for s in app.store.get_execution_steps(execution_id) if s.log_ref and step in (None, s.step_num)]
+    texts = []
+    for found in steps:
+        text = artifacts.locate(str(found.log_ref)).read_text("utf-8", "replace")
+        lines = text.splitlines()
+        texts.append((found, "\n".join(lines[-tail:]) if tail else text.rstrip("\n")))
+    if as_json:
+        app.print_json(
+            {
+                "execution_id": execution_id,
+                "logs": [
+                    {"step_num": s.step_num, "step_name": s.step_name, "status": s.status, "text": text}
+                    for s, text in texts
+                ],
+            }
+        )
+        return
+    if not texts:
+        app.note("no check has printed anything" if step is None else f"step {step} has no log")
+    for found, text in texts:
+        if len(texts) > 1:
+            app.note(f"── step {found.step_num} {found.step_name}: {found.status}")
+        click.echo(safe(text, keep="\n\t"))
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Only events with a higher seq.")
+@click.option("--tail", type=click.IntRange(min=1), help="Only the last so many.")
+@all_workspaces_option
+@json_option
+@pass_application
+def events(
+    app: Application, execution: str, after: int, tail: int | None, all_workspaces: bool, as_json: bool
+) -> None:
+    """What happened to an execution, event by event.
+
+    \b
+    Example: executor events @last --json
+    """
+    execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
+    found = app.store.list_events(execution_id, after=after, tail=tail, limit=10_000)
+    if as_json:
+        app.print_json({"execution_id": execution_id, "events": [event.to_dict() for event in found]})
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("SEQ", "TIME", "EVENT"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("", overflow="ellipsis", no_wrap=True)
+    for event in found:
+        details = ", ".join(f"{k}={v}" for k, v in event.data.items() if v not in (None, "", [], {}))
+        table.add_row(
+            str(event.seq), Text(local_time(event.timestamp), style="dim"), event.event, Text(one_line(details))
+        )
+    app.out.print(table)
+
+
+@click.command()
+@filter_options
+@json_option
+@pass_application
+def stats(app: Application, as_json: bool, **options: Any) -> None:
+    """How many executions, how often they succeed, where they fail, how long they take.
+
+    \b
+    Example: executor stats --since 7d
+    """
+    found = app.store.get_statistics(_filter(app, options))
+    if as_json:
+        app.print_json(found.to_dict())
+        return
+    if not found.total:
+        app.note("no executions to count")
+        return
+    rate = f", {found.success_rate:.0%} of the ended ones completed" if found.success_rate is not None else ""
+    app.out.print(f"{plural(found.total, 'execution')}{rate}", markup=False)
+    for name, counts in (
+        ("status", found.by_status),
+        ("verdict", found.by_verdict),
+        ("risk", found.by_risk_level),
+        ("trigger", found.by_trigger_kind),
+        ("failing step", found.failing_steps),
+    ):
+        if counts:
+            ordered = sorted(counts.items(), key=lambda item: -item[1])
+            shown = ", ".join(f"{safe(str(k).replace('_', ' '))} {v:,}" for k, v in ordered)
+            app.out.print(f"  {name:<13}{shown}", markup=False, soft_wrap=True)
+    if found.median_duration_seconds is not None:
+        app.out.print(
+            f"  {'duration':<13}median {duration(found.median_duration_seconds)}, "
+            f"95th percentile {duration(found.p95_duration_seconds)}",
+            markup=False,
+        )
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@click.option("--reason", help="Why this needs no attention any more.")
+@click.option("--undo", is_flag=True, help="Put it back on the list.")
+@pass_application
+def dismiss(app: Application, execution: str, reason: str | None, undo: bool) -> None:
+    """Take a failure off the list of what needs attention.
+
+    \b
+    Example: executor dismiss @last-failed --reason "the test server was down"
+    """
+    execution_id = app.runtime.resolve(execution)
+    actor = app.runtime.actor
+    if undo:
+        app.store.undismiss(execution_id, reason, actor)
+        app.note(f"{short_id(execution_id)} counts again as it did before")
+        return
+    if not reason:
+        raise click.UsageError("say why: --reason TEXT")
+    app.store.dismiss(execution_id, reason, actor)
+    app.note(f"{short_id(execution_id)} is dismissed; executor dismiss --undo {short_id(execution_id)} takes it back")

@@ -1,0 +1,111 @@
+"""What a person sees while an execution runs: a line for each step, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from executor.cli.text import duration, one_line, plural, safe, short_id
+from executor.models.execution import EventRecord, EventType
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+_DOING: Final = {
+    "capture": "capturing",
+    "validate": "checking the workspace",
+    "backup": "backing up",
+    "apply": "applying",
+    "verify": "verifying",
+    "health": "checking health",
+    "rollback": "rolling back",
+}
+
+
+class Progress:
+    """Shows events as they are recorded. On a terminal the running step has a spinner."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+        self._details: list[str] = []
+        self._changed = 0
+
+    def __call__(self, event: EventRecord) -> None:
+        data = event.data
+        match event.event:
+            case EventType.EXECUTION_START:
+                self._line("●", f"{short_id(event.execution_id)}  {one_line(str(data.get('title') or ''), 80)}", "cyan")
+            case EventType.GATE_DECIDED:
+                verdict = str(data.get("verdict"))
+                style = {"allow": "green", "deny": "red"}.get(verdict, "magenta")
+                icon = {"allow": "✓", "deny": "✗"}.get(verdict, "?")
+                reasons = "; ".join(map(str, data.get("reasons") or ()))
+                risk = f"{data.get('risk_level')} risk"
+                self._line(icon, f"gate      {verdict.replace('_', ' ')}, {risk}{_dash(reasons)}", style)
+            case EventType.STEP_START:
+                self._begin(str(data.get("step_name")))
+            case EventType.FILE_CHANGED:
+                self._changed += 1
+            case EventType.COMMAND_OUTPUT:
+                self._details.append(str(data.get("command")))
+            case EventType.DRIFT:
+                paths = [*(data.get("changed") or ()), *(data.get("removed") or ())]
+                self._details.append(f"changed {', '.join(map(str, paths[:3]))}")
+            case EventType.RECOVERED:
+                self._line("↩", f"recovered {safe(str(data.get('outcome')))}", "yellow")
+            case EventType.ROLLBACK_END:
+                self._details.append(f"{plural(int(data.get('files_restored') or 0), 'file')} restored and compared by hash")
+            case EventType.STEP_END:
+                self._end(data)
+            case _:
+                pass
+
+    def close(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def _begin(self, step: str) -> None:
+        self.close()
+        self._details = []
+        if self._console.is_terminal:
+            self._status = self._console.status(_DOING.get(step, step))
+            self._status.start()
+
+    def _end(self, data: Mapping[str, Any]) -> None:
+        self.close()
+        step = str(data.get("step_name"))
+        failed = data.get("status") == "failed"
+        if step == "apply" and self._changed:
+            self._details.append(plural(self._changed, "file"))
+            self._changed = 0
+        took = duration(data.get("duration_seconds"))
+        details = "  ".join(filter(None, (one_line("; ".join(self._details), 100), took)))
+        error = f"  {one_line(str(data.get('error_message') or ''))}" if failed else ""
+        self._line("✗" if failed else "✓", f"{step:<10}{details}{error}", "red" if failed else "green")
+
+    def _line(self, icon: str, text: str, style: str) -> None:
+        from rich.text import Text
+
+        line = Text.assemble((icon, style), " ", safe(text).rstrip())
+        self._console.print(line, soft_wrap=True)
+
+
+def _dash(text: str) -> str:
+    return f": {one_line(text)}" if text else ""
+
+
+@contextmanager
+def shown(console: Console, *, quiet: bool) -> Iterator[Progress | None]:
+    """Progress while the block runs; None when nobody wants it."""
+    if quiet:
+        yield None
+        return
+    progress = Progress(console)
+    try:
+        yield progress
+    finally:
+        progress.close()

@@ -1,0 +1,33 @@
+"""Ctrl-C and SIGTERM: the first asks the execution to stop and roll back, the second ends the process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def cancellable(say: Callable[[str], None]) -> Iterator[threading.Event]:
+    """An event that is set by the first signal. A killed process is put in order by the next start."""
+    cancel = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if cancel.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+            return
+        cancel.set()
+        say("stopping: rolling back; once more ends at once and leaves the rest to the next start")
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield cancel
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,63 @@
+"""The artifact folder of one execution: a copy for people and tools of what the store holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from executor.errors import ArtifactNotFound
+from executor.host.presence import safe_name
+
+FOLDER: Final = "executions"
+STEP_LOGS: Final = "steps"
+
+
+class ArtifactFolder:
+    """`<state>/executions/<id>/`. Files are written whole or not at all and are readable by the owner only."""
+
+    def __init__(self, state: Path, execution_id: str) -> None:
+        self.execution_id = execution_id
+        self.path = state / FOLDER / safe_name(execution_id)
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    def create(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.path / STEP_LOGS).mkdir(mode=0o700, exist_ok=True)
+
+    def step_log(self, step_num: int, name: str) -> Path:
+        return self.path / STEP_LOGS / f"{step_num:02d}-{name}.log"
+
+    def write_json(self, name: str, value: Any) -> None:
+        self._write(name, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+    def names(self) -> list[str]:
+        """Every artifact, as paths inside the folder."""
+        return sorted(str(path.relative_to(self.path)) for path in self._files())
+
+    def locate(self, name: str) -> Path:
+        """The file of a listed artifact. Raises ArtifactNotFound for every other name."""
+        for path in self._files():
+            if str(path.relative_to(self.path)) == name:
+                return path
+        raise ArtifactNotFound(self.execution_id, name)
+
+    def _files(self) -> Iterator[Path]:
+        for folder in (self.path, self.path / STEP_LOGS):
+            if folder.is_dir() and not folder.is_symlink():
+                for path in folder.iterdir():
+                    if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+                        yield path
+
+    def _write(self, name: str, data: bytes) -> None:
+        temporary = self.path / f".{name}.{os.getpid()}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+        temporary.replace(self.path / name)

@@ -1,0 +1,316 @@
+"""The composition root: a directory and an environment become a workspace ready to be asked and changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from executor.errors import BaseChanged, ExecutionNotFound, InvalidChange, InvalidPolicy
+from executor.governance.gate import WriteGate
+from executor.governance.policy import BUILT_IN, Policy
+from executor.host.artifacts import ArtifactFolder
+from executor.host.executor import HostExecutor
+from executor.host.git import find_workspace
+from executor.host.origin import Origin, find_origin
+from executor.host.recovery import Recovery
+from executor.models.change import Changeset, FileChange
+from executor.models.decision import GovernanceDecision
+from executor.models.execution import ExecutionFilter, ExecutionRecord
+from executor.models.plan import ChangePlan
+from executor.models.times import Clock, utc_now
+from executor.planner.commands import read_check
+from executor.planner.planner import plan_change
+from executor.storage.location import resolve_workspace, state_directory
+from executor.storage.store import ExecutionStore
+
+if TYPE_CHECKING:
+    from executor.changes.base import BaseEntry, BaseReader
+    from executor.events.recorder import Observer
+
+InputKind = Literal["patch", "changeset"]
+
+# How many earlier executions are looked at to tell whether a change is in place already.
+_REPEATS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change that has been read, planned and judged, and not yet applied."""
+
+    plan: ChangePlan
+    changeset: Changeset
+    decision: GovernanceDecision
+    origin: Origin
+
+
+def open_runtime(start: Path, *, environ: Mapping[str, str], clock: Clock = utc_now) -> Runtime:
+    """The workspace that `start` lies in: the nearest parent with `.executor`, else the git work tree.
+
+    Raises WorkspaceNotFound, InvalidPolicy, InvalidSettings and what opening a store raises.
+    """
+    root = find_workspace(resolve_workspace(start))
+    store = ExecutionStore(root, durability="full")
+    try:
+        policy = _load_policy(root)
+        host = HostExecutor(root, store=store, policy=policy, environ=environ, clock=clock)
+    except BaseException:
+        store.close()
+        raise
+    return Runtime(root, store=store, host=host, policy=policy, environ=environ, clock=clock)
+
+
+def _load_policy(root: Path) -> Policy:
+    file = root / ".executor" / "policy.yaml"
+    if file.exists():
+        # A policy that is there and not obeyed would be worse than none.
+        raise InvalidPolicy(str(file), "policy files are not supported yet; take it away to use the built-in policy")
+    return BUILT_IN
+
+
+class Runtime:
+    """One workspace with its store, gate and host."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        store: ExecutionStore,
+        host: HostExecutor,
+        policy: Policy,
+        environ: Mapping[str, str],
+        clock: Clock,
+    ) -> None:
+        self.root = root
+        self.store = store
+        self.host = host
+        self._gate = WriteGate(policy)
+        self._environ = environ
+        self._clock = clock
+
+    def close(self) -> None:
+        self.host.close()
+        self.store.close()
+
+    @property
+    def workspace_id(self) -> str:
+        return self.store.workspace_id
+
+    @property
+    def actor(self) -> str:
+        return self.origin().actor
+
+    def artifacts(self, execution_id: str) -> ArtifactFolder:
+        return ArtifactFolder(self.state, execution_id)
+
+    @property
+    def state(self) -> Path:
+        return state_directory(self.root, self._environ)
+
+    def recover_abandoned(self, *, wait_seconds: float = 0.0) -> list[Recovery]:
+        """Puts in order what dead processes left, unless the workspace stays in use."""
+        return self.host.recover_abandoned(wait_seconds=wait_seconds)
+
+    def resolve(self, text: str, *, all_workspaces: bool = False) -> str:
+        """The execution meant on a command line. Raises ExecutionNotFound, AmbiguousId."""
+        return self.store.resolve_execution_id(text, workspace_id=None if all_workspaces else ...)
+
+    def resolve_correlation(self, text: str) -> str:
+        """The correlation meant: one that has executions, else that of the execution meant."""
+        if self.store.list_executions_by_correlation(text, limit=1):
+            return text
+        record = self.store.get_execution(self.resolve(text))
+        if record is None or record.correlation_id is None:
+            raise ExecutionNotFound(text)
+        return record.correlation_id
+
+    def origin(
+        self,
+        *,
+        trigger: str | None = None,
+        parent: str | None = None,
+        correlation: str | None = None,
+        run_id: str | None = None,
+    ) -> Origin:
+        return find_origin(
+            self._environ,
+            workspace=str(self.root),
+            trigger=trigger,
+            parent=parent,
+            correlation=correlation,
+            run_id=run_id,
+        )
+
+    def propose(
+        self,
+        data: bytes,
+        *,
+        kind: InputKind,
+        origin: Origin,
+        verify: Sequence[str] = (),
+        timeout_seconds: float = 900.0,
+        environment: Sequence[str] = (),
+        title: str | None = None,
+        why: str | None = None,
+    ) -> Proposal | ExecutionRecord:
+        """Reads a change against the workspace, plans and judges it; writes nothing.
+
+        Returns the completed execution instead when its change is this one and still in place. Raises
+        InvalidChange, UnsafePath, InvalidSettings (a check that cannot be read) and BaseChanged.
+        """
+        checks = [read_check(c, timeout_seconds=timeout_seconds, environment=environment) for c in verify]
+        try:
+            changes = self._read(data, kind, _Gated(self.host.tree))
+        except (BaseChanged, InvalidChange) as failure:
+            applied = self._already_applied(data, kind, failure)
+            if applied is not None:
+                return applied
+            raise
+        changeset = Changeset.of(changes)
+        plan = plan_change(
+            changeset,
+            workspace_id=self.workspace_id,
+            now=self._clock(),
+            verification=checks,
+            title=title,
+            why=why,
+            trigger_kind=origin.trigger_kind,
+        )
+        decision = self._gate.evaluate(plan, changeset, now=self._clock())
+        return Proposal(plan, changeset, decision, origin)
+
+    def execute(
+        self,
+        proposal: Proposal,
+        *,
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Carries a proposal out; the record says how it came out."""
+        origin = proposal.origin
+        return self.host.execute(
+            proposal.plan,
+            proposal.changeset,
+            proposal.decision,
+            correlation_id=origin.correlation_id,
+            parent_execution_id=origin.parent_execution_id,
+            trigger_kind=origin.trigger_kind,
+            run_id=origin.run_id,
+            actor=origin.actor,
+            session=origin.session,
+            cancel=cancel,
+            observer=observer,
+            wait_seconds=wait_seconds,
+        )
+
+    def retry(
+        self,
+        execution_id: str,
+        *,
+        why: str | None = None,
+        run_id: str | None = None,
+        timeout_seconds: float | None = None,
+        environment: Sequence[str] = (),
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Applies the stored change of a failed execution again, as its child. Raises InvalidState."""
+        origin = self.origin(trigger="retry", parent=execution_id, run_id=run_id)
+        return self.host.retry(
+            execution_id,
+            why=why,
+            run_id=origin.run_id,
+            actor=origin.actor,
+            session=origin.session,
+            timeout_seconds=timeout_seconds,
+            environment=environment,
+            cancel=cancel,
+            observer=observer,
+            wait_seconds=wait_seconds,
+        )
+
+    def _read(self, data: bytes, kind: InputKind, base: BaseReader) -> tuple[FileChange, ...]:
+        if kind == "patch":
+            from executor.changes.patch import read_patch
+
+            return read_patch(data, base)
+        from executor.changes.document import read_changeset
+
+        return read_changeset(data, base)
+
+    def _already_applied(
+        self, data: bytes, kind: InputKind, failure: BaseChanged | InvalidChange
+    ) -> ExecutionRecord | None:
+        """The completed execution of this same change whose result is what the workspace holds now.
+
+        A change that is in place no longer fits the workspace; it is read against what the files were
+        before each earlier execution instead, and the checksums are compared.
+        """
+        path = failure.paths[0][0] if isinstance(failure, BaseChanged) else failure.path
+        if path is None:
+            return None
+        earlier = ExecutionFilter(
+            workspace=(self.workspace_id,), status=("completed",), path=("/" + _escaped(path),)
+        )
+        for record in self.store.list_executions(earlier, limit=_REPEATS):
+            changeset = self.store.get_changeset(record.execution_id)
+            if changeset is None or not self._in_place(changeset):
+                continue
+            try:
+                changes = self._read(data, kind, _Before(self.host.tree, self.store, record.execution_id, changeset))
+            except (BaseChanged, InvalidChange):
+                continue
+            if Changeset.of(changes).checksum == changeset.checksum:
+                return record
+        return None
+
+    def _in_place(self, changeset: Changeset) -> bool:
+        for change in changeset.changes:
+            found = self.host.tree.fingerprint(change.path)
+            if (found.sha256 if found else None) != change.new_sha256:
+                return False
+        return True
+
+
+def _escaped(path: str) -> str:
+    """The gitignore pattern that means exactly this path."""
+    return "".join(f"\\{c}" if c in "\\*?[]! #" else c for c in path)
+
+
+class _Gated:
+    """The workspace as inputs are read against it. What the gate refuses anyway is not opened."""
+
+    def __init__(self, tree: BaseReader) -> None:
+        self._tree = tree
+
+    def read(self, path: str) -> BaseEntry | None:
+        from executor.changes.paths import is_protected
+
+        return None if is_protected(path) else self._tree.read(path)
+
+
+class _Before:
+    """The workspace as it was before one completed execution."""
+
+    def __init__(self, tree: BaseReader, store: ExecutionStore, execution_id: str, changeset: Changeset) -> None:
+        self._tree, self._store, self._execution_id = tree, store, execution_id
+        self._changes = {change.path: change for change in changeset.changes}
+
+    def read(self, path: str) -> BaseEntry | None:
+        from executor.changes.base import BaseEntry
+
+        change = self._changes.get(path)
+        if change is None:
+            return self._tree.read(path)
+        if change.old_sha256 is None or change.old_mode is None:
+            return None
+        content = self._store.get_content(self._execution_id, change.old_sha256)
+        if content is None:
+            raise InvalidChange(f"the earlier content of {path!r} is not kept any more", path=path)
+        return BaseEntry(content, change.old_mode)
+
+
