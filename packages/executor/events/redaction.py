@@ -119,7 +119,9 @@ def _spellings(value: str) -> Iterator[str]:
     if "\n" in value:
         yield value.replace("\n", "\r\n")
         # Tools indent or prefix a long value line by line; words are not masked for it.
-        yield from (line for line in map(str.strip, value.splitlines()) if len(line) >= 20 and " " not in line)
+        yield from (
+            line for line in map(str.strip, value.splitlines()) if len(line) >= 20 and " " not in line
+        )
 
 
 class Redactor:
@@ -133,7 +135,9 @@ class Redactor:
         spellings = {spelling for value in values for spelling in _spellings(value)}
         # A value that occurs in the mask would be masked over and over.
         self._values = tuple(
-            sorted((value for value in spellings if value not in MASK), key=lambda value: (-len(value), value))
+            sorted(
+                (value for value in spellings if value not in MASK), key=lambda value: (-len(value), value)
+            )
         )
         self._longest = max(map(len, self._values), default=0)
         self._longest_over_lines = max((len(v) for v in self._values if "\n" in v or "\r" in v), default=0)

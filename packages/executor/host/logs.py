@@ -1,0 +1,118 @@
+"""Logs of bounded size: the beginning and the end are kept, the middle is counted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+LOG_BYTES: Final = 1_000_000
+TAIL_CHARACTERS: Final = 16_000
+
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class CappedLog:
+    """A UTF-8 file of at most `limit` bytes, for the owner only.
+
+    The first half is written as it comes, so that others can follow it. Once it is full, the newest text
+    is kept in memory, and `close` writes the second half after a line that says how much is missing.
+
+    A write that fails (no room) ends the writing and not the caller: `error` says why, the end of the text
+    stays available as `tail`. Opening raises OSError.
+    """
+
+    def __init__(self, path: Path, *, limit: int = LOG_BYTES) -> None:
+        # Room for the line in between.
+        self._half = max(limit - 100, 2) // 2
+        self._file = os.fdopen(os.open(path, _FLAGS, 0o600), "wb", buffering=0)
+        self._room = self._half
+        self._end = bytearray()
+        self._recent = ""
+        self.dropped_bytes = 0
+        self.error: str | None = None
+
+    def write(self, text: str) -> None:
+        """`text` is valid Unicode; lone surrogates become `?`."""
+        if not text:
+            return
+        self._recent += text[-2 * TAIL_CHARACTERS :]
+        if len(self._recent) > 4 * TAIL_CHARACTERS:
+            self._recent = self._recent[-2 * TAIL_CHARACTERS :]
+        data = text.encode("utf-8", "replace")
+        if self._room:
+            cut = _character_start(data, self._room) if len(data) > self._room else len(data)
+            self._put(data[:cut])
+            # A character that does not fit whole ends the first half.
+            self._room = self._room - cut if cut == len(data) else 0
+            data = data[cut:]
+        if data:
+            self._keep(data)
+
+    @property
+    def truncated(self) -> bool:
+        return self.dropped_bytes > 0
+
+    @property
+    def tail(self) -> str:
+        """The last characters written, at most 16,000; from the beginning of a line when there is one."""
+        if len(self._recent) <= TAIL_CHARACTERS:
+            return self._recent
+        text = self._recent[-TAIL_CHARACTERS:]
+        line = text.find("\n")
+        return text[line + 1 :] if 0 <= line < len(text) // 2 else text
+
+    def close(self) -> None:
+        """Writes what is kept. A second call does nothing."""
+        if self._file.closed:
+            return
+        end = bytes(self._end)
+        self._end.clear()
+        if len(end) > self._half:
+            cut = _character_start(end, len(end) - self._half, forward=True)
+            # A whole line reads better; a very long one is cut.
+            line = end.find(b"\n", cut, cut + 4096)
+            cut = line + 1 if 0 <= line < len(end) - 1 else cut
+            self.dropped_bytes += cut
+            end = end[cut:]
+        if self.dropped_bytes:
+            end = b"\n[... %d bytes left out ...]\n" % self.dropped_bytes + end
+        try:
+            self._put(end)
+        finally:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _put(self, data: bytes) -> None:
+        if self.error is not None:
+            return
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._file.write(view) or 0 :]
+        except OSError as cause:
+            self.error = f"the log is incomplete: {cause.strerror or cause}"
+
+    def _keep(self, data: bytes) -> None:
+        self._end += data
+        # In large steps, because each moves what stays.
+        surplus = len(self._end) - self._half
+        if surplus > self._half:
+            del self._end[:surplus]
+            self.dropped_bytes += surplus
+
+
+def _character_start(data: bytes | bytearray, position: int, *, forward: bool = False) -> int:
+    """`position`, moved to where a UTF-8 character begins."""
+    step = 1 if forward else -1
+    while 0 < position < len(data) and data[position] & 0xC0 == 0x80:
+        position += step
+    return position

@@ -1,0 +1,308 @@
+"""Runs one command and leaves no process of it behind.
+
+A program of its own, started as `python -I -S supervisor.py REQUEST STATUS` with the numbers of two open
+pipes; its output and error output are where the command's output goes. It imports little, because every
+check waits for its start.
+
+Messages are values of `marshal` after their length in 4 bytes: both ends are the same interpreter.
+REQUEST brings one, a dictionary: argv, cwd, env (all bytes), parent (the process that asks). What follows
+on REQUEST are single bytes: `t` ends the command gently (SIGTERM, a grace period, SIGKILL), `k` at once.
+The end of REQUEST means that the asking process is gone, and counts as `k`.
+
+STATUS carries `("exit", code)`, `("signal", number)` or `("failed", stage, errno)` when the command has
+ended or could not start, then `("gone", left, survivors)` when everything it had started is gone: the names
+of the processes it left running, and of those that cannot be ended.
+
+How nothing is left: this process is the subreaper of its descendants, so whatever becomes an orphan
+becomes its child, also after a double fork and setsid. As long as any descendant lives, `waitpid` knows a
+child; when it knows none, there is none. A process that another service starts on the command's behalf (a
+container, a scheduled job) is no descendant and is not found.
+"""
+
+import ctypes
+import marshal
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+# Seconds between SIGTERM and SIGKILL for a command that is stopped.
+STOP_GRACE = 3.0
+# For what a command that has ended left behind: how long it may take to end by itself, and after SIGTERM.
+LINGER_GRACE = 0.05
+LEFT_GRACE = 0.3
+# A process in an uninterruptible call, or one of another user, outlasts SIGKILL; it is reported.
+KILL_PATIENCE = 5.0
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+class Process(NamedTuple):
+    """A process as /proc shows it. Number and start time together are never used twice."""
+
+    pid: int
+    parent: int
+    state: str
+    started: int
+    name: str
+
+
+class Supervisor:
+    def __init__(self, request: int, status: int, control: Callable[[int, int], None]) -> None:
+        self.request = request
+        self.status = status
+        self.control = control
+        self.child = 0
+        self.ended: int | None = None
+        self.killed_by_request = False
+        self.wake, wake_write = os.pipe()
+        os.set_blocking(self.wake, False)
+        os.set_blocking(wake_write, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, *_STOP_SIGNALS):
+            signal.signal(number, _do_nothing)
+        self.poll = select.poll()
+        self.poll.register(request, select.POLLIN)
+        self.poll.register(self.wake, select.POLLIN)
+
+    def run(self) -> None:
+        size = _read_exactly(self.request, 4)
+        asked = marshal.loads(_read_exactly(self.request, int.from_bytes(size, "big"))) if size else None
+        if asked is None:
+            return
+        # Dies with the thread that asks, should its end of REQUEST have leaked into another process.
+        self.control(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != asked["parent"]:
+            return
+        failure = self.start(asked["argv"], asked["cwd"], asked["env"])
+        if failure is not None:
+            self.tell("failed", *failure)
+            self.tell("gone", [], [])
+            return
+        # The reader of the output sees its end when the last process of the command is gone.
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+
+        stop_by = self.watch()
+        if self.ended is not None:
+            self.tell_ended()
+        left: list[str] = []
+        if not self.killed_by_request and not self.wait_until_childless(LINGER_GRACE):
+            left = [process.name for process in self.descendants()]
+            if stop_by is None:
+                self.signal_descendants(signal.SIGTERM)
+                stop_by = time.monotonic() + LEFT_GRACE
+            self.wait_until_childless(stop_by - time.monotonic())
+        already_told = self.ended is not None
+        survivors = self.kill_descendants()
+        if not already_told and self.ended is not None:
+            self.tell_ended()
+        self.tell("gone", left, survivors)
+
+    def start(self, argv: list[bytes], cwd: bytes, env: dict[bytes, bytes]) -> tuple[str, int] | None:
+        """Starts the command in a session of its own. What failed, and its errno, when it did not start."""
+        failed_read, failed_write = os.pipe()
+        supervisor = os.getpid()
+        self.child = os.fork()
+        if self.child == 0:
+            stage = "start"
+            try:
+                signal.set_wakeup_fd(-1)
+                os.setsid()
+                self.control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+                if os.getppid() != supervisor:
+                    os._exit(125)
+                # Python ignores these two; the others may be ignored since whoever started us did so.
+                for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, *_STOP_SIGNALS):
+                    signal.signal(number, signal.SIG_DFL)
+                resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+                os.dup2(failed_write, 3, inheritable=False)
+                os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+                stage = "cwd"
+                os.chdir(cwd)
+                stage = "exec"
+                os.execvpe(argv[0], argv, env)
+            except OSError as error:
+                os.write(3 if stage != "start" else failed_write, f"{stage} {error.errno or 0}".encode())
+            finally:
+                os._exit(125)
+        os.close(failed_write)
+        report = os.read(failed_read, 100).decode()
+        os.close(failed_read)
+        if not report:
+            return None
+        os.waitpid(self.child, 0)
+        stage, number = report.split()
+        return stage, int(number)
+
+    def watch(self) -> float | None:
+        """Until the command has ended or is to be killed; when its grace ends if it was asked to stop."""
+        stop_by: float | None = None
+        while True:
+            self.reap()
+            if self.ended is not None:
+                return stop_by
+            asked = self.wait(None if stop_by is None else stop_by - time.monotonic())
+            if self.killed_by_request or (stop_by is not None and time.monotonic() >= stop_by):
+                self.killed_by_request = True
+                return stop_by
+            if asked and stop_by is None:
+                self.signal_descendants(signal.SIGTERM)
+                # A stopped process sees no signal before it continues.
+                self.signal_descendants(signal.SIGCONT)
+                stop_by = time.monotonic() + STOP_GRACE
+
+    def wait(self, seconds: float | None) -> bool:
+        """Waits for a signal or a request; whether the command is asked to stop."""
+        timeout = None if seconds is None else max(0, round(seconds * 1000))
+        ready = {fd for fd, _ in self.poll.poll(timeout)}
+        stop = False
+        if self.wake in ready:
+            stop = not set(_STOP_SIGNALS).isdisjoint(os.read(self.wake, 4096))
+        if self.request in ready:
+            asked = os.read(self.request, 64)
+            stop = stop or b"t" in asked
+            if not asked or b"k" in asked:
+                self.killed_by_request = True
+                # The end of a pipe stays readable for ever.
+                self.poll.unregister(self.request)
+        return stop
+
+    def wait_until_childless(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self.reap():
+            rest = end - time.monotonic()
+            if rest <= 0 or self.killed_by_request:
+                return False
+            self.wait(rest)
+        return True
+
+    def reap(self) -> bool:
+        """Takes in every child that has ended; whether there are others."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self.child:
+                self.ended = os.waitstatus_to_exitcode(status)
+
+    def kill_descendants(self) -> list[str]:
+        """Kills until none is left; the names of those that withstand."""
+        end = time.monotonic() + KILL_PATIENCE
+        while self.reap():
+            if time.monotonic() >= end:
+                return [process.name for process in self.descendants()] or ["a process of another user"]
+            self.signal_descendants(signal.SIGKILL)
+            # What a killed process leaves becomes a child of this one: look again soon.
+            if self.reap():
+                time.sleep(0.002)
+        return []
+
+    def signal_descendants(self, number: int) -> None:
+        for process in self.descendants():
+            _signal(process, number)
+
+    def descendants(self) -> list[Process]:
+        """All living processes that come from the command, parents before their children."""
+        children: dict[int, list[Process]] = {}
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                process = _look_at(int(name))
+                if process is not None:
+                    children.setdefault(process.parent, []).append(process)
+        found = children.get(os.getpid(), [])
+        for process in found:
+            found.extend(children.get(process.pid, []))
+        return [process for process in found if process.state not in "ZX"]
+
+    def tell_ended(self) -> None:
+        ended = self.ended or 0
+        self.tell(*(("signal", -ended) if ended < 0 else ("exit", ended)))
+
+    def tell(self, *message: object) -> None:
+        data = marshal.dumps(message)
+        try:
+            os.write(self.status, len(data).to_bytes(4, "big") + data)
+        except BrokenPipeError:
+            # Nobody listens any more; what is left to do is to end the processes.
+            pass
+
+
+def _look_at(pid: int) -> Process | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return None
+    # The name stands in brackets and may hold brackets.
+    name = text[text.index("(") + 1 : text.rindex(")")]
+    fields = text[text.rindex(")") + 2 :].split()
+    return Process(pid, int(fields[1]), fields[0], int(fields[19]), name)
+
+
+def _signal(process: Process, number: int) -> None:
+    """Signals this very process; another one that got its number meanwhile is left alone."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:
+        return
+    try:
+        seen = _look_at(process.pid)
+        if seen is not None and seen.started == process.started:
+            signal.pidfd_send_signal(handle, number)
+    except OSError:
+        # Ended meanwhile, or another user's: who withstands is found in the end.
+        pass
+    finally:
+        os.close(handle)
+
+
+def _read_exactly(fd: int, size: int) -> bytes:
+    """Nothing when the pipe ends before."""
+    data = b""
+    while len(data) < size:
+        part = os.read(fd, size - len(data))
+        if not part:
+            return b""
+        data += part
+    return data
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    """The signal is seen through the wake-up pipe."""
+
+
+def _prctl() -> Callable[[int, int], None]:
+    library = ctypes.CDLL(None, use_errno=True)
+    zero = ctypes.c_ulong(0)
+
+    def control(option: int, value: int) -> None:
+        if library.prctl(option, ctypes.c_ulong(value), zero, zero, zero) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    return control
+
+
+def main(request: int, status: int) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    control = _prctl()
+    control(_PR_SET_CHILD_SUBREAPER, 1)
+    os.set_inheritable(request, False)
+    os.set_inheritable(status, False)
+    Supervisor(request, status, control).run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
