@@ -35,4 +35,6 @@ def read_check(command: str, *, timeout_seconds: float = 900.0, environment: Seq
             f"the check {command!r} holds the shell operator {operator!r} and no shell runs it; "
             f"write: sh -c {shlex.quote(command)}"
         )
-    return Check(name=command, argv=tuple(argv), timeout_seconds=timeout_seconds, environment=tuple(environment))
+    return Check(
+        name=command, argv=tuple(argv), timeout_seconds=timeout_seconds, environment=tuple(environment)
+    )
