@@ -66,7 +66,9 @@ def _load_policy(root: Path) -> Policy:
     file = root / ".executor" / "policy.yaml"
     if file.exists():
         # A policy that is there and not obeyed would be worse than none.
-        raise InvalidPolicy(str(file), "policy files are not supported yet; take it away to use the built-in policy")
+        raise InvalidPolicy(
+            str(file), "policy files are not supported yet; take it away to use the built-in policy"
+        )
     return BUILT_IN
 
 
@@ -261,7 +263,9 @@ class Runtime:
             if changeset is None or not self._in_place(changeset):
                 continue
             try:
-                changes = self._read(data, kind, _Before(self.host.tree, self.store, record.execution_id, changeset))
+                changes = self._read(
+                    data, kind, _Before(self.host.tree, self.store, record.execution_id, changeset)
+                )
             except (BaseChanged, InvalidChange):
                 continue
             if Changeset.of(changes).checksum == changeset.checksum:
@@ -296,7 +300,9 @@ class _Gated:
 class _Before:
     """The workspace as it was before one completed execution."""
 
-    def __init__(self, tree: BaseReader, store: ExecutionStore, execution_id: str, changeset: Changeset) -> None:
+    def __init__(
+        self, tree: BaseReader, store: ExecutionStore, execution_id: str, changeset: Changeset
+    ) -> None:
         self._tree, self._store, self._execution_id = tree, store, execution_id
         self._changes = {change.path: change for change in changeset.changes}
 
@@ -312,5 +318,3 @@ class _Before:
         if content is None:
             raise InvalidChange(f"the earlier content of {path!r} is not kept any more", path=path)
         return BaseEntry(content, change.old_mode)
-
-

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from executor.runtime import Runtime
     from executor.storage.store import ExecutionStore
@@ -62,9 +62,13 @@ class Application:
     def err(self) -> Console:
         return self._console(sys.stderr)
 
-    def note(self, text: str) -> None:
+    def print(self, result: RenderableType, style: str | None = None) -> None:
+        """A part of the result, as it is: nothing in it is markup, nothing folds it."""
+        self.out.print(result, style=style, markup=False, soft_wrap=True)
+
+    def note(self, text: str, style: str = "dim") -> None:
         """A line for the person at the terminal, beside the result."""
-        self.err.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+        self.err.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def print_json(self, value: dict[str, Any]) -> None:
         """One JSON object with a `version`, ASCII-escaped, indented for a person, plain when piped."""
@@ -91,10 +95,14 @@ pass_application = click.make_pass_decorator(Application)
 
 
 def json_option(command: Callable[P, R]) -> Callable[P, R]:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")(
+        command
+    )
 
 
 def all_workspaces_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option(
-        "--all-workspaces", is_flag=True, help="Look in every workspace of the database, not only in this one."
+        "--all-workspaces",
+        is_flag=True,
+        help="Look in every workspace of the database, not only in this one.",
     )(command)

@@ -102,8 +102,14 @@ def _place(directory: Path | None) -> Iterator[Path]:
 
 
 def _build(root: Path) -> None:
-    shutil.copytree(FILES / "workspace", root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "Start the ledger")):
+    shutil.copytree(
+        FILES / "workspace", root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for command in (
+        ("init", "--quiet"),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message", "Start the ledger"),
+    ):
         try:
             subprocess.run([*_GIT, *command], cwd=root, check=True, capture_output=True, text=True)
         except FileNotFoundError as cause:
@@ -133,7 +139,7 @@ def _play(app: Application, root: Path) -> list[tuple[_Chapter, ExecutionRecord]
         _heading(app, 6, "What happened, as a tree.")
         records = [runtime.store.get_execution(record.execution_id) or record for _, record in played]
         for tree in forest(records):
-            app.out.print(tree, soft_wrap=True)
+            app.print(tree)
     finally:
         runtime.close()
     return [(chapter, record) for (chapter, _), record in zip(played, records, strict=True)]
@@ -158,33 +164,32 @@ def _run(
 
 
 def _heading(app: Application, number: int, text: str) -> None:
-    app.err.print(f"\n{number}. {text}", style="bold", markup=False, soft_wrap=True)
+    app.note(f"\n{number}. {text}", style="bold")
 
 
-def _tell(app: Application, root: Path, records: list[tuple[_Chapter, ExecutionRecord]], *, kept: bool) -> bool:
+def _tell(
+    app: Application, root: Path, records: list[tuple[_Chapter, ExecutionRecord]], *, kept: bool
+) -> bool:
     """What came out and where to go on. Whether it came out as the demo says it does."""
     surprises = [(c, r) for c, r in records if r.status != c.status]
     for chapter, record in surprises:
-        app.err.print(
+        app.note(
             f"{status_icon(record)} {chapter.title}: expected {chapter.status}, came out {status_word(record)}",
             style="red",
-            markup=False,
         )
     if not surprises:
-        app.out.print(f"\n{plural(len(records), 'execution')}, each as told.", markup=False)
+        app.print(f"\n{plural(len(records), 'execution')}, each as told.")
     repaired = short_id(records[3][1].execution_id)
     where = shlex.quote(str(root))
     if kept:
-        app.out.print(f"Try next:\n  cd {where}\n  executor list", markup=False, soft_wrap=True)
-        app.out.print(f"  executor show {repaired}\n  executor diff {repaired}", markup=False, soft_wrap=True)
-        app.out.print("  executor logs @last-failed\n  executor stats", markup=False, soft_wrap=True)
+        app.print(f"Try next:\n  cd {where}\n  executor list")
+        app.print(f"  executor show {repaired}\n  executor diff {repaired}")
+        app.print("  executor logs @last-failed\n  executor stats")
     else:
-        app.out.print(
+        app.print(
             "Try next, in a git repository of yours:\n"
-            "  executor run --patch fix.diff --verify \"pytest -q\"\n"
+            '  executor run --patch fix.diff --verify "pytest -q"\n'
             "  executor lineage @last\n"
-            "or keep this one to look around in: executor demo --directory /tmp/ledger",
-            markup=False,
-            soft_wrap=True,
+            "or keep this one to look around in: executor demo --directory /tmp/ledger"
         )
     return not surprises

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -50,7 +52,9 @@ def _time(text: str | None) -> str | None:
     return format_time(parse_time(text))
 
 
-def _values(kind: type[ExecutionStatus | Verdict | RiskLevel | TriggerKind], given: tuple[str, ...]) -> tuple[str, ...]:
+def _values(
+    kind: type[ExecutionStatus | Verdict | RiskLevel | TriggerKind], given: tuple[str, ...]
+) -> tuple[str, ...]:
     known = [member.value for member in kind]
     for value in given:
         if value.removeprefix("!") not in known:
@@ -68,7 +72,9 @@ _FILTERS = [
     click.option("--run-id", multiple=True, help="Only this run."),
     click.option("--parent", multiple=True, help="Only children of this execution (full id)."),
     click.option("--commit", multiple=True, help="Only executions that began at this commit (full id)."),
-    click.option("--path", multiple=True, help="Only executions that touched such a path (gitignore pattern)."),
+    click.option(
+        "--path", multiple=True, help="Only executions that touched such a path (gitignore pattern)."
+    ),
     click.option("-q", "--query", help="Text in id, title, path or error."),
     click.option("--since", help="Started at or after: a time, or an age such as 24h or 7d."),
     click.option("--until", help="Started before."),
@@ -77,7 +83,10 @@ _FILTERS = [
 ]
 
 
-def filter_options(command: Any) -> Any:
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def filter_options(command: C) -> C:
     for option in reversed([*_FILTERS, all_workspaces_option]):
         command = option(command)
     return command
@@ -110,7 +119,7 @@ def _filter(app: Application, options: dict[str, Any]) -> ExecutionFilter:
 @click.option("--cursor", help="Go on where an earlier page ended.")
 @json_option
 @pass_application
-def list_(app: Application, limit: int, cursor: str | None, as_json: bool, **options: Any) -> None:
+def list_(app: Application, /, limit: int, cursor: str | None, as_json: bool, **options: Any) -> None:
     """Executions of this workspace, newest first.
 
     \b
@@ -131,9 +140,11 @@ def list_(app: Application, limit: int, cursor: str | None, as_json: bool, **opt
     if not page.items:
         app.note("no executions here" if _asks_nothing(options) else "no execution passes this filter")
         if _asks_nothing(options):
-            app.note('begin with: executor run --patch fix.diff --verify "pytest -q"   (or see: executor demo)')
+            app.note(
+                'begin with: executor run --patch fix.diff --verify "pytest -q"   (or see: executor demo)'
+            )
         return
-    app.out.print(_table(page.items))
+    app.print(_table(page.items))
     if page.next_cursor:
         total = f"{page.total:,}" if page.total is not None else f"more than {page.total_at_least:,}"
         app.note(f"{len(page)} of {total}; go on with --cursor {page.next_cursor}")
@@ -207,7 +218,9 @@ def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
                 "steps": [step.to_dict() for step in steps],
                 "plan": msgspec.to_builtins(plan),
                 "decision": msgspec.to_builtins(decision),
-                "links": [{"source_id": k.source_id, "kind": k.kind, "target_id": k.target_id} for k in links],
+                "links": [
+                    {"source_id": k.source_id, "kind": k.kind, "target_id": k.target_id} for k in links
+                ],
                 "artifacts": artifacts.names(),
             }
         )
@@ -218,9 +231,7 @@ def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
     if steps:
         _print_steps(app, steps)
     for link in links:
-        app.out.print(
-            f"{short_id(link.source_id)} {link.kind} {short_id(link.target_id)}", markup=False, soft_wrap=True
-        )
+        app.print(f"{short_id(link.source_id)} {link.kind} {short_id(link.target_id)}")
     _print_next(app, record)
 
 
@@ -229,8 +240,10 @@ def _print_record(app: Application, record: ExecutionRecord, why: str | None, un
     from rich.text import Text
 
     status = f"{status_icon(record)} {status_word(record)}"
-    headline = Text.assemble((status, status_style(record)), "  ", (one_line(record.title or "", 100), "bold"))
-    app.out.print(headline, soft_wrap=True)
+    headline = Text.assemble(
+        (status, status_style(record)), "  ", (one_line(record.title or "", 100), "bold")
+    )
+    app.print(headline)
     rows = [
         ("id", record.execution_id),
         ("why", why),
@@ -252,7 +265,7 @@ def _print_record(app: Application, record: ExecutionRecord, why: str | None, un
     for name, value in rows:
         if value:
             table.add_row(name, Text(one_line(value, 300)))
-    app.out.print(table)
+    app.print(table)
 
 
 def _trigger(record: ExecutionRecord) -> str:
@@ -269,13 +282,11 @@ def _paths(paths: list[str]) -> str:
 def _print_decision(app: Application, decision: GovernanceDecision) -> None:
     from rich.text import Text
 
-    app.out.print(
-        f"\ngate: {decision.verdict.value} by the policy {safe(decision.policy_name)}", markup=False, soft_wrap=True
-    )
+    app.print(f"\ngate: {decision.verdict.value} by the policy {safe(decision.policy_name)}")
     for rule in decision.rules:
         if rule.reason:
             evidence = f" ({one_line('; '.join(rule.evidence), 160)})" if rule.evidence else ""
-            app.out.print(Text(f"  {rule.rule}: {one_line(rule.reason)}{evidence}"), soft_wrap=True)
+            app.print(Text(f"  {rule.rule}: {one_line(rule.reason)}{evidence}"))
 
 
 def _print_steps(app: Application, steps: list[StepRecord]) -> None:
@@ -285,8 +296,10 @@ def _print_steps(app: Application, steps: list[StepRecord]) -> None:
     styles = {"completed": "green", "failed": "red", "running": "cyan"}
     icons = {"completed": "✓", "failed": "✗", "running": "●", "skipped": "○"}
     table = Table(box=None, show_header=False, pad_edge=False)
-    for justify in ("left", "left", "right", "left"):
-        table.add_column(justify=justify)  # type: ignore[arg-type]  # the four words are literals to rich
+    table.add_column()
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
     for step in steps:
         table.add_row(
             Text(icons.get(step.status, "●"), style=styles.get(step.status, "dim")),
@@ -294,8 +307,8 @@ def _print_steps(app: Application, steps: list[StepRecord]) -> None:
             Text(duration(step.duration_seconds), style="dim"),
             Text(one_line(step.error_message or "", 160), style="red"),
         )
-    app.out.print()
-    app.out.print(table)
+    app.print("")
+    app.print(table)
 
 
 def _print_next(app: Application, record: ExecutionRecord) -> None:
@@ -350,9 +363,9 @@ def diff(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
         from rich.syntax import Syntax
 
         text = safe(patch.decode("utf-8", "replace"), keep="\n\t")
-        app.out.print(Syntax(text, "diff", background_color="default", word_wrap=False))
+        app.print(Syntax(text, "diff", background_color="default", word_wrap=False))
     else:
-        click.get_binary_stream("stdout").write(patch)
+        sys.stdout.buffer.write(patch)
 
 
 @click.command()
@@ -372,7 +385,9 @@ def logs(
     """
     execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
     artifacts = app.runtime.artifacts(execution_id)
-    steps = [s for s in app.store.get_execution_steps(execution_id) if s.log_ref and step in (None, s.step_num)]
+    steps = [
+        s for s in app.store.get_execution_steps(execution_id) if s.log_ref and step in (None, s.step_num)
+    ]
     texts = []
     for found in steps:
         text = artifacts.locate(str(found.log_ref)).read_text("utf-8", "replace")
@@ -427,16 +442,19 @@ def events(
     for event in found:
         details = ", ".join(f"{k}={v}" for k, v in event.data.items() if v not in (None, "", [], {}))
         table.add_row(
-            str(event.seq), Text(local_time(event.timestamp), style="dim"), event.event, Text(one_line(details))
+            str(event.seq),
+            Text(local_time(event.timestamp), style="dim"),
+            event.event,
+            Text(one_line(details)),
         )
-    app.out.print(table)
+    app.print(table)
 
 
 @click.command()
 @filter_options
 @json_option
 @pass_application
-def stats(app: Application, as_json: bool, **options: Any) -> None:
+def stats(app: Application, /, as_json: bool, **options: Any) -> None:
     """How many executions, how often they succeed, where they fail, how long they take.
 
     \b
@@ -450,7 +468,7 @@ def stats(app: Application, as_json: bool, **options: Any) -> None:
         app.note("no executions to count")
         return
     rate = f", {found.success_rate:.0%} of the ended ones completed" if found.success_rate is not None else ""
-    app.out.print(f"{plural(found.total, 'execution')}{rate}", markup=False)
+    app.print(f"{plural(found.total, 'execution')}{rate}")
     for name, counts in (
         ("status", found.by_status),
         ("verdict", found.by_verdict),
@@ -461,12 +479,11 @@ def stats(app: Application, as_json: bool, **options: Any) -> None:
         if counts:
             ordered = sorted(counts.items(), key=lambda item: -item[1])
             shown = ", ".join(f"{safe(str(k).replace('_', ' '))} {v:,}" for k, v in ordered)
-            app.out.print(f"  {name:<13}{shown}", markup=False, soft_wrap=True)
+            app.print(f"  {name:<13}{shown}")
     if found.median_duration_seconds is not None:
-        app.out.print(
+        app.print(
             f"  {'duration':<13}median {duration(found.median_duration_seconds)}, "
-            f"95th percentile {duration(found.p95_duration_seconds)}",
-            markup=False,
+            f"95th percentile {duration(found.p95_duration_seconds)}"
         )
 
 
@@ -490,4 +507,6 @@ def dismiss(app: Application, execution: str, reason: str | None, undo: bool) ->
     if not reason:
         raise click.UsageError("say why: --reason TEXT")
     app.store.dismiss(execution_id, reason, actor)
-    app.note(f"{short_id(execution_id)} is dismissed; executor dismiss --undo {short_id(execution_id)} takes it back")
+    app.note(
+        f"{short_id(execution_id)} is dismissed; executor dismiss --undo {short_id(execution_id)} takes it back"
+    )

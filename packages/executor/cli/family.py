@@ -60,7 +60,7 @@ def lineage(
         return
     family = [*found["ancestors"], found["execution"], *found["siblings"], *found["descendants"]]
     for tree in forest(family, focus=execution_id):
-        app.out.print(tree, soft_wrap=True)
+        app.print(tree)
     cut = [name for name, more in found["truncated"].items() if more]
     if cut:
         app.note(f"there are more {' and '.join(cut)}; --depth and --limit show them")
@@ -93,9 +93,9 @@ def chain(app: Application, correlation: str, limit: int, as_json: bool) -> None
             }
         )
         return
-    app.out.print(f"{safe(correlation_id)}  {plural(len(records), 'execution')}", markup=False, soft_wrap=True)
+    app.print(f"{safe(correlation_id)}  {plural(len(records), 'execution')}")
     for tree in forest(records):
-        app.out.print(tree, soft_wrap=True)
+        app.print(tree)
 
 
 def forest(records: Sequence[ExecutionRecord], *, focus: str | None = None) -> list[Tree]:

@@ -37,7 +37,11 @@ class Progress:
         data = event.data
         match event.event:
             case EventType.EXECUTION_START:
-                self._line("●", f"{short_id(event.execution_id)}  {one_line(str(data.get('title') or ''), 80)}", "cyan")
+                self._line(
+                    "●",
+                    f"{short_id(event.execution_id)}  {one_line(str(data.get('title') or ''), 80)}",
+                    "cyan",
+                )
             case EventType.GATE_DECIDED:
                 verdict = str(data.get("verdict"))
                 style = {"allow": "green", "deny": "red"}.get(verdict, "magenta")
@@ -57,7 +61,9 @@ class Progress:
             case EventType.RECOVERED:
                 self._line("↩", f"recovered {safe(str(data.get('outcome')))}", "yellow")
             case EventType.ROLLBACK_END:
-                self._details.append(f"{plural(int(data.get('files_restored') or 0), 'file')} restored and compared by hash")
+                self._details.append(
+                    f"{plural(int(data.get('files_restored') or 0), 'file')} restored and compared by hash"
+                )
             case EventType.STEP_END:
                 self._end(data)
             case _:

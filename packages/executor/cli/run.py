@@ -42,8 +42,12 @@ def _execution_options(command: Callable[P, R]) -> Callable[P, R]:
 
 
 @click.command()
-@click.option("--patch", type=click.Path(path_type=Path, allow_dash=True), help="A git or unified diff; - reads stdin.")
-@click.option("--changeset", type=click.Path(path_type=Path, allow_dash=True), help="A JSON changeset; - reads stdin.")
+@click.option(
+    "--patch", type=click.Path(path_type=Path, allow_dash=True), help="A git or unified diff; - reads stdin."
+)
+@click.option(
+    "--changeset", type=click.Path(path_type=Path, allow_dash=True), help="A JSON changeset; - reads stdin."
+)
 @click.option("--verify", multiple=True, metavar="CMD", help="A command that must exit with 0 (repeatable).")
 @click.option("--title", help="One line that says what the change does.")
 @click.option("--parent", help="The execution this one is caused by.")
@@ -147,7 +151,7 @@ def retry(
 
 def _read(source: Path) -> bytes:
     if str(source) == "-":
-        return click.get_binary_stream("stdin").read()
+        return sys.stdin.buffer.read()
     try:
         return source.read_bytes()
     except OSError as cause:
@@ -159,7 +163,7 @@ def _already_applied(app: Application, record: ExecutionRecord, as_json: bool) -
         app.print_json({"already_applied": True, "execution": record.to_dict()})
     else:
         when = ago(record.ended_at or record.started_at, utc_now())
-        app.out.print(f"already applied by {record.execution_id}, {when}", markup=False)
+        app.print(f"already applied by {record.execution_id}, {when}")
     return ExitCode.DONE
 
 
@@ -180,21 +184,20 @@ def _dry_run(app: Application, proposal: Proposal, as_json: bool) -> int:
         }
         app.print_json(value)
         return ExitCode.DONE
-    out = app.out
-    out.print(one_line(plan.title), style="bold", markup=False)
+    app.print(one_line(plan.title), style="bold")
     for change in proposal.changeset.changes:
         counts = f"+{change.lines_added} −{change.lines_removed}"
-        out.print(f"  {change.operation.value:<7} {one_line(change.path)}  {counts}", markup=False, soft_wrap=True)
-    out.print(f"risk: {decision.effective_risk.value}", markup=False)
+        app.print(f"  {change.operation.value:<7} {one_line(change.path)}  {counts}")
+    app.print(f"risk: {decision.effective_risk.value}")
     for reason in plan.risk_reasons:
-        out.print(f"  {reason.level.value}: {reason.reason} ({one_line(reason.evidence)})", markup=False, soft_wrap=True)
+        app.print(f"  {reason.level.value}: {reason.reason} ({one_line(reason.evidence)})")
     for check in plan.verification:
-        out.print(f"verify: {one_line(check.name)}", markup=False, soft_wrap=True)
-    out.print(f"gate: {decision.verdict.value.replace('_', ' ')}", markup=False)
+        app.print(f"verify: {one_line(check.name)}")
+    app.print(f"gate: {decision.verdict.value.replace('_', ' ')}")
     for rule in decision.rules:
         if rule.reason:
             evidence = "; ".join(rule.evidence)
-            out.print(f"  {rule.rule}: {rule.reason} ({one_line(evidence)})", markup=False, soft_wrap=True)
+            app.print(f"  {rule.rule}: {rule.reason} ({one_line(evidence)})")
     app.note("nothing was changed or recorded")
     return ExitCode.DONE
 
@@ -212,7 +215,7 @@ def _report(app: Application, record: ExecutionRecord, as_json: bool) -> int:
     )
     if record.status == ExecutionStatus.COMPLETED:
         summary.append(f"  {plural(record.files_changed, 'file')} changed")
-    app.out.print(summary, soft_wrap=True)
+    app.print(summary)
     _advise(app, record, code)
     return code
 

@@ -24,11 +24,15 @@ def init(app: Application, as_json: bool) -> None:
     runtime = app.runtime
     if as_json:
         app.print_json(
-            {"workspace": str(runtime.root), "workspace_id": runtime.workspace_id, "state": str(runtime.state)}
+            {
+                "workspace": str(runtime.root),
+                "workspace_id": runtime.workspace_id,
+                "state": str(runtime.state),
+            }
         )
         return
-    app.out.print(f"workspace {runtime.root}", markup=False, soft_wrap=True)
-    app.out.print(f"state     {runtime.state}", markup=False, soft_wrap=True)
+    app.print(f"workspace {runtime.root}")
+    app.print(f"state     {runtime.state}")
     app.note('next: executor run --patch fix.diff --verify "pytest -q"')
 
 
@@ -52,7 +56,7 @@ def recover(app: Application, wait: float, as_json: bool) -> int:
         app.note("nothing to recover")
     else:
         for recovery in recoveries:
-            app.out.print(recovery.sentence, markup=False, soft_wrap=True)
+            app.print(recovery.sentence)
     return ExitCode.ROLLBACK_INCOMPLETE if incomplete else ExitCode.DONE
 
 
