@@ -48,9 +48,10 @@ _URL_PASSWORD: Final = _shape(
     r"://[^\s/?#\"'<>\[\]`\\:@]{0,512}:(?!\d{1,5}[\"',;&)\]}|])([^\s/?#\"<>`\\]{1,1024})@",
     1,
 )
+_KEY_LABEL: Final = r"(?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----"
 _KEY_BLOCK: Final = re.compile(
-    r"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----"
-    rf"(?:(?:(?!-----BEGIN )[\s\S]){{0,{_KEY_BLOCK_MAX}}}?-----END (?:[A-Z0-9]+ ){{0,4}}PRIVATE KEY(?: BLOCK)?-----"
+    rf"-----BEGIN {_KEY_LABEL}"
+    rf"(?:(?P<body>(?:(?!-----BEGIN )[\s\S]){{0,{_KEY_BLOCK_MAX}}}?-----END {_KEY_LABEL})"
     # The end is missing: what still looks like key material.
     r"|(?:(?:\s|\\n|\\r)*[A-Za-z0-9+/=]{24,}+)*)"
 )

@@ -420,7 +420,7 @@ def _kill_marked(mark: bytes) -> None:
 
 
 def _process_ids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
 def _environment_of(pid: int) -> bytes:

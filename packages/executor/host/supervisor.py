@@ -28,6 +28,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 _PR_SET_PDEATHSIG = 1
@@ -121,8 +122,8 @@ class Supervisor:
                 if os.getppid() != supervisor:
                     os._exit(125)
                 # Python ignores these two; the others may be ignored since whoever started us did so.
-                for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, *_STOP_SIGNALS):
-                    signal.signal(number, signal.SIG_DFL)
+                for ignored in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, *_STOP_SIGNALS):
+                    signal.signal(ignored, signal.SIG_DFL)
                 resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
                 os.dup2(failed_write, 3, inheritable=False)
                 os.closerange(4, os.sysconf("SC_OPEN_MAX"))
@@ -216,11 +217,10 @@ class Supervisor:
     def descendants(self) -> list[Process]:
         """All living processes that come from the command, parents before their children."""
         children: dict[int, list[Process]] = {}
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                process = _look_at(int(name))
-                if process is not None:
-                    children.setdefault(process.parent, []).append(process)
+        with os.scandir("/proc") as entries:
+            pids = [int(entry.name) for entry in entries if entry.name.isdigit()]
+        for process in filter(None, map(_look_at, pids)):
+            children.setdefault(process.parent, []).append(process)
         found = children.get(os.getpid(), [])
         for process in found:
             found.extend(children.get(process.pid, []))
@@ -228,23 +228,29 @@ class Supervisor:
 
     def tell_ended(self) -> None:
         ended = self.ended or 0
-        self.tell(*(("signal", -ended) if ended < 0 else ("exit", ended)))
+        if ended < 0:
+            self.tell("signal", -ended)
+        else:
+            self.tell("exit", ended)
 
-    def tell(self, *message: object) -> None:
-        data = marshal.dumps(message)
-        try:
+    def tell(self, kind: str, *values: int | str | list[str]) -> None:
+        data = marshal.dumps((kind, *values))
+        # When nobody listens any more, what is left to do is to end the processes.
+        with suppress(BrokenPipeError):
             os.write(self.status, len(data).to_bytes(4, "big") + data)
-        except BrokenPipeError:
-            # Nobody listens any more; what is left to do is to end the processes.
-            pass
 
 
 def _look_at(pid: int) -> Process | None:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read().decode("utf-8", "replace")
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        text = os.read(fd, 4096).decode("utf-8", "replace")
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
     # The name stands in brackets and may hold brackets.
     name = text[text.index("(") + 1 : text.rindex(")")]
     fields = text[text.rindex(")") + 2 :].split()
