@@ -39,6 +39,11 @@ class FoundFile(NamedTuple):
     fingerprint: Fingerprint
     status: os.stat_result
 
+    def still_stands(self, name: str, dir_fd: int) -> bool:
+        """Whether nobody has written, replaced or removed the file since; does not read it again."""
+        now = files.status_or_none(name, dir_fd=dir_fd)
+        return now is not None and _state_of(now) == _state_of(self.status)
+
 
 class _Listing(NamedTuple):
     """The entries of one directory, by their spelling and by what is the same to some file systems."""
@@ -276,6 +281,10 @@ def found_file(fd: int) -> FoundFile:
         digest.update(chunk)
     status = files.status_of(fd)
     return FoundFile(Fingerprint(digest.hexdigest(), stat.S_IMODE(status.st_mode)), status)
+
+
+def _state_of(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 # The walk of one file asks several times.
