@@ -36,7 +36,8 @@ ExecutorError
 │   ├── BaseChanged                    a file is no longer what the changeset was made for
 │   ├── LockHeld                       another execution works in the workspace
 │   ├── DecisionMismatch               the decision is not about this workspace, plan or changeset
-│   └── WrongWorkspace                 the execution belongs to another workspace
+│   ├── WrongWorkspace                 the execution belongs to another workspace
+│   └── DowngradeBlocked               views, triggers, indexes or tables of the user need what would go
 ├── RollbackIncomplete                 a change could not be undone completely
 ├── WorkspaceUnwritable                the system refused a file operation: no room, no permission, read-only
 ├── Unavailable                        the database or server cannot be used now
@@ -423,6 +424,23 @@ class WrongWorkspace(Conflict):
         super().__init__(f"execution {execution_id!r} belongs to {workspace}; run the command there")
 
 
+class DowngradeBlocked(Conflict):
+    """Objects of the user need tables or columns that an older schema lacks; the database is as before.
+
+    `objects` names each with what was found.
+    """
+
+    code = "downgrade_blocked"
+
+    def __init__(self, database: str, target: int, objects: Sequence[tuple[str, str]]) -> None:
+        self.database, self.target, self.objects = database, target, tuple(objects)
+        shown = "; ".join(f"{name}: {found}" for name, found in self.objects)
+        super().__init__(
+            f"{database} cannot go back to schema version {target}, nothing was changed ({shown}); "
+            "drop these first, and make them anew after the next upgrade"
+        )
+
+
 class RollbackIncomplete(ExecutorError):
     """Some paths could not be brought back; `paths` says which and why."""
 
@@ -496,10 +514,12 @@ class MigrationFailed(Unavailable):
 
     code = "migration_failed"
 
-    def __init__(self, database: str, version: int, description: str, reason: str) -> None:
+    def __init__(
+        self, database: str, version: int, description: str, reason: str, action: str = "upgrade to"
+    ) -> None:
         self.database, self.version = database, version
         super().__init__(
-            f"{database}: upgrade to version {version} ({description}) failed, nothing was changed: {reason}"
+            f"{database}: {action} version {version} ({description}) failed, nothing was changed: {reason}"
         )
 
 

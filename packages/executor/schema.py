@@ -14,6 +14,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
+import sqlalchemy
 from sqlalchemy import (
     Column,
     Float,
@@ -37,12 +38,16 @@ metadata: Final = MetaData()
 # Text that is compared, sorted or looked up: by bytes, whatever the collation of the database.
 KEY: Final[TypeEngine[str]] = Text().with_variant(Text(collation="C"), "postgresql")
 
+# Eight bytes on every engine, called what version 0 called it.
+REAL: Final[TypeEngine[float]] = Float().with_variant(sqlalchemy.REAL(), "sqlite")
+
 NOW: Final = text("(datetime('now'))")
 
 executions: Final = Table(
     "executions",
     metadata,
-    Column("execution_id", KEY, primary_key=True),
+    # Without NOT NULL, as version 0 has it: SQLite cannot add that later without writing the table anew.
+    Column("execution_id", KEY, primary_key=True, nullable=True),
     Column("plan_id", KEY, nullable=False),
     Column("changeset_id", KEY, nullable=False),
     Column("decision_id", KEY, nullable=False),
@@ -53,7 +58,7 @@ executions: Final = Table(
     Column("affected_paths", Text),
     Column("started_at", KEY, nullable=False),
     Column("ended_at", KEY),
-    Column("duration_seconds", Float),
+    Column("duration_seconds", REAL),
     Column("files_changed", Integer, server_default=text("0")),
     Column("verification_passed", Integer, server_default=text("0")),
     Column("health_checks_passed", Integer, server_default=text("0")),
@@ -122,14 +127,14 @@ Index("idx_executions_checksum", executions.c.checksum, executions.c.started_at)
 execution_steps: Final = Table(
     "execution_steps",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Integer, primary_key=True, autoincrement=True, nullable=True),
     Column("execution_id", KEY, ForeignKey("executions.execution_id", ondelete="CASCADE"), nullable=False),
     Column("step_num", Integer, nullable=False),
     Column("step_name", KEY, nullable=False),
     Column("status", KEY, nullable=False),
     Column("started_at", KEY, nullable=False),
     Column("ended_at", KEY),
-    Column("duration_seconds", Float),
+    Column("duration_seconds", REAL),
     Column("error_code", KEY),
     Column("error_message", Text),
     Column("log_ref", Text),

@@ -1,0 +1,99 @@
+"""Copies of a database that is in use."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+
+from executor.errors import DatabaseDamaged, DatabaseUnavailable, InvalidSettings
+from executor.migrations.connection import open_connection, translating
+from executor.migrations.ledger import rows
+from executor.migrations.runner import Database, borrowed, file_of
+from executor.migrations.target import DatabaseTarget
+
+
+def backup(db: Database, destination: str | os.PathLike[str]) -> Path:
+    """Writes a copy as of one moment, while others read and write, and returns its path.
+
+    The copy is one file, mode 0600, complete on disk and checked before it gets its name. Raises
+    InvalidSettings when `destination` exists, which is never overwritten; DatabaseUnavailable when the
+    copy cannot be written; DatabaseDamaged when the original is damaged.
+    """
+    path = Path(destination).absolute()
+    if os.path.lexists(path):
+        raise InvalidSettings(f"{path} exists already and is not overwritten; name another file")
+    with borrowed(db, create=False) as (connection, database):
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            _copy(connection, database, temporary)
+            _publish(temporary, path)
+        except OSError as cause:
+            raise DatabaseUnavailable(f"{path} cannot be written: {cause.strerror or cause}") from cause
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def free_path(wanted: Path) -> Path:
+    """`wanted`, or with a number before its ending when that exists."""
+    candidate, number = wanted, 1
+    while os.path.lexists(candidate):
+        number += 1
+        candidate = wanted.with_name(f"{wanted.stem}.{number}{wanted.suffix}")
+    return candidate
+
+
+def _copy(source: sqlite3.Connection, database: str, temporary: Path) -> None:
+    copy = open_connection(DatabaseTarget(temporary), synchronous="FULL")
+    try:
+        with translating(database):
+            source.backup(copy)
+        with translating(str(temporary)):
+            # A copy needs no files beside it.
+            copy.execute("PRAGMA journal_mode=DELETE")
+            found = [message for (message,) in rows(copy, "PRAGMA integrity_check(1)")]
+        if found != ["ok"]:
+            raise DatabaseDamaged(f"{database} is damaged ({found[0]}); restore an earlier copy")
+    finally:
+        copy.close()
+    _sync(temporary)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    try:
+        # Fails when the name is taken, however late somebody took it.
+        path.hardlink_to(temporary)
+    except FileExistsError as cause:
+        raise InvalidSettings(f"{path} exists already and is not overwritten; name another file") from cause
+    except OSError as cause:
+        if cause.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        # No hard links here.
+        temporary.rename(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def copy_beside(connection: sqlite3.Connection, database: str, version: int) -> Path | None:
+    """A copy named after the version, in the directory of the database; None for one in memory."""
+    file = file_of(connection)
+    if file is None:
+        return None
+    original = Path(file)
+    wanted = original.with_name(f"{original.stem}.version-{version}{original.suffix or '.db'}")
+    # Another connection: the one that holds the write lock cannot be copied from.
+    reader = open_connection(DatabaseTarget(original), create=False)
+    try:
+        return backup(reader, free_path(wanted))
+    finally:
+        reader.close()

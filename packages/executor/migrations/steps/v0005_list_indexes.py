@@ -1,0 +1,21 @@
+"""Lists filtered by status, workspace, run or checksum read their page from an index."""
+
+from alembic.operations import Operations
+
+from executor.migrations.operations import add_index, drop_indexes
+
+INDEXES = {
+    "idx_executions_status_started_at": ["status", "started_at", "execution_id"],
+    "idx_executions_workspace_id": ["workspace_id", "started_at", "execution_id"],
+    "idx_executions_run_id": ["run_id", "started_at", "execution_id"],
+    "idx_executions_checksum": ["checksum", "started_at"],
+}
+
+
+def up(op: Operations) -> None:
+    for name, columns in INDEXES.items():
+        add_index(op, name, "executions", columns)
+
+
+def down(op: Operations) -> None:
+    drop_indexes(op, "executions", *INDEXES)
