@@ -9,7 +9,7 @@ unexport PYTHONPATH PYTHONHOME
 .PHONY: help demo test test-full check format generate lock build clean setup setup-runtime
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  PYTHON=/path/to/python3 chooses the Python (3.11 or newer) for .venv; PYTEST_ARGS=… goes to pytest."
 
@@ -48,8 +48,8 @@ clean:  ## Remove everything that make made, .venv included.
 	rm -rf .venv build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup:
+setup:  ## Make .venv, or bring it up to date, with what tests and checks need.
 	@scripts/setup dev
 
-setup-runtime:
+setup-runtime:  ## The same with what an installed executor needs, and no more.
 	@scripts/setup runtime
