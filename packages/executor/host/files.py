@@ -223,6 +223,11 @@ def read_link(name: str, *, dir_fd: int) -> bytes:
     return os.readlink(encode(name), dir_fd=dir_fd)
 
 
+def make_link(target: bytes, name: str, *, dir_fd: int) -> None:
+    """Creates a symbolic link. Raises FileExistsError."""
+    os.symlink(target, encode(name), dir_fd=dir_fd)
+
+
 def names(fd: int) -> list[str]:
     """The entries of an open directory, in the order of their bytes."""
     return sorted(

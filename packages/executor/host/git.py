@@ -11,6 +11,7 @@ import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -21,8 +22,14 @@ TIMEOUT_SECONDS: Final = 30.0
 # These say where configuration is and how far to search; all others would lead to another repository,
 # index or identity, as inside a git hook.
 _KEPT_VARIABLES: Final = frozenset(
-    ("GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH")
-    + ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+    {
+        "GIT_CEILING_DIRECTORIES",
+        "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+        "GIT_EXEC_PATH",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_CONFIG_SYSTEM",
+        "GIT_CONFIG_NOSYSTEM",
+    }
 )
 _FIXED_VARIABLES: Final = {
     "LC_ALL": "C",
@@ -323,12 +330,18 @@ def start_ignored(root: Path, environ: Mapping[str, str] | None = None) -> GitCo
 
 
 def parse_ignored(output: bytes) -> set[bytes] | None:
-    """The ignored paths, directories with a slash at the end and then not what they hold.
+    """The paths a rule ignores; directories with a slash at the end, and then not what they hold.
 
     None when `root` itself is ignored by a work tree around it.
     """
-    found = {record for record in output.split(b"\0") if record}
-    return None if b"./" in found else found
+    records = sorted(record for record in output.split(b"\0") if record)
+    if records == [b"./"]:
+        return None
+    # A directory in which just happens to be nothing but ignored files comes before these; no rule ignores
+    # what else may be put there.
+    found = {a for a, b in zip_longest(records, records[1:], fillvalue=b"") if not b.startswith(a)}
+    found.discard(b"./")
+    return found
 
 
 def read_blobs(
