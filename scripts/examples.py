@@ -81,8 +81,8 @@ def run(wanted: Sequence[Command]) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="examples-") as name:
         home = Path(name).resolve()
         (home / ".gitconfig").write_text(_GIT_CONFIG)
-        mark = f"--- end of command {os.urandom(8).hex()}"
-        script = "".join(f"{{ {command.text}\n}} 2>&1\necho; echo '{mark}' $?\n" for command in wanted)
+        mark = f"=== end of command {os.urandom(8).hex()}"
+        script = "".join(f"{{ {command.text}\n}} 2>&1\nprintf '\\n{mark} %d\\n' $?\n" for command in wanted)
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-c", script],
             cwd=home,

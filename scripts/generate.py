@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKERS = (
+    ("schema text", ("-m", "executor.migrations.schema_text")),
     ("database schema text", ("-m", "executor.migrations.schema_text")),
     ("storage statements", ("-m", "executor.storage.compile")),
     ("output shown in the documents", ("scripts/examples.py",)),
