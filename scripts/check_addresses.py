@@ -70,8 +70,9 @@ def findings(path: str, content: bytes) -> Iterator[Finding]:
 
 def committed_files(root: Path) -> list[str]:
     """What is in git, and what would be after `git add`."""
+    # A checkout in a container often belongs to another user; listing its files is harmless.
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,
         capture_output=True,
         check=True,
