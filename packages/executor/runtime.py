@@ -152,7 +152,7 @@ class Runtime:
         kind: InputKind,
         origin: Origin,
         verify: Sequence[str] = (),
-        timeout_seconds: float = 900.0,
+        timeout_seconds: float | None = None,
         environment: Sequence[str] = (),
         title: str | None = None,
         why: str | None = None,

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
+
+from executor.errors import InvalidSettings
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -22,8 +24,8 @@ JSON_VERSION: Final = 1
 # Piped output is for programs and logs: lines are not folded, columns not cut.
 _PIPED_WIDTH: Final = 240
 
-P = ParamSpec("P")
-R = TypeVar("R")
+AnyCommand = Callable[..., Any]
+C = TypeVar("C", bound=AnyCommand)
 
 
 class Application:
@@ -49,6 +51,24 @@ class Application:
         for recovery in runtime.recover_abandoned():
             self.note(recovery.sentence)
         return runtime
+
+    @property
+    def database(self) -> str | Path:
+        """The database, not opened, so that a damaged one can be looked at.
+
+        Raises InvalidSettings when the workspace has none yet.
+        """
+        from executor.host.git import find_workspace
+        from executor.storage.location import DATABASE_FILE, resolve_workspace, state_directory
+
+        url = os.environ.get("EXECUTOR_DATABASE_URL")
+        if url:
+            return url
+        root = find_workspace(resolve_workspace(self._start))
+        file = state_directory(root) / DATABASE_FILE
+        if not file.exists():
+            raise InvalidSettings(f"{root} has no database yet; executor init makes one")
+        return file
 
     @property
     def store(self) -> ExecutionStore:
@@ -94,15 +114,21 @@ class Application:
 pass_application = click.make_pass_decorator(Application)
 
 
-def json_option(command: Callable[P, R]) -> Callable[P, R]:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")(
-        command
-    )
+def with_options(*options: Callable[[AnyCommand], AnyCommand]) -> Callable[[C], C]:
+    """One decorator of several options, in the order of the help page."""
+
+    def decorate(command: C) -> C:
+        decorated: AnyCommand = command
+        for option in reversed(options):
+            decorated = option(decorated)
+        return cast(C, decorated)
+
+    return decorate
 
 
-def all_workspaces_option(command: Callable[P, R]) -> Callable[P, R]:
-    return click.option(
-        "--all-workspaces",
-        is_flag=True,
-        help="Look in every workspace of the database, not only in this one.",
-    )(command)
+json_option: Final = with_options(
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
+)
+all_workspaces_option: Final = with_options(
+    click.option("--all-workspaces", is_flag=True, help="Every workspace of the database, not only this one.")
+)

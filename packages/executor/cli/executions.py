@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from executor.cli.application import Application, all_workspaces_option, json_option, pass_application
+from executor.cli.application import (
+    Application,
+    all_workspaces_option,
+    json_option,
+    pass_application,
+    with_options,
+)
 from executor.cli.text import (
     ago,
     duration,
@@ -62,7 +67,7 @@ def _values(
     return given
 
 
-_FILTERS = [
+filter_options = with_options(
     click.option("--status", multiple=True, help="Only this status (repeatable; !STATUS leaves it out)."),
     click.option("--verdict", multiple=True, help="Only this verdict of the gate."),
     click.option("--risk", multiple=True, help="Only this risk level."),
@@ -80,16 +85,8 @@ _FILTERS = [
     click.option("--until", help="Started before."),
     click.option("--unresolved", is_flag=True, help="Only failures nothing has made up for yet."),
     click.option("--awaiting", is_flag=True, help="Only what waits for approval."),
-]
-
-
-C = TypeVar("C", bound=Callable[..., Any])
-
-
-def filter_options(command: C) -> C:
-    for option in reversed([*_FILTERS, all_workspaces_option]):
-        command = option(command)
-    return command
+    all_workspaces_option,
+)
 
 
 def _filter(app: Application, options: dict[str, Any]) -> ExecutionFilter:

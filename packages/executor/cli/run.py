@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from executor.cli.application import Application, json_option, pass_application
+from executor.cli.application import Application, json_option, pass_application, with_options
 from executor.cli.exit_codes import ExitCode, of_outcome
 from executor.cli.progress import shown
 from executor.cli.signals import cancellable
@@ -20,25 +19,22 @@ from executor.models.execution import ExecutionRecord, ExecutionStatus, TriggerK
 if TYPE_CHECKING:
     from executor.runtime import Proposal
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _execution_options(command: Callable[P, R]) -> Callable[P, R]:
-    options = [
-        click.option("--wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait for the workspace."),
-        click.option(
-            "--timeout", type=click.FloatRange(min=0, min_open=True), default=900.0, show_default=True,
-            help="Seconds a check may take.",
-        ),
-        click.option("--env", "env", multiple=True, metavar="NAME", help="Let the checks see this variable, too."),
-        click.option("--why", help="The reason, for whoever reads the record."),
-        click.option("--run-id", help="The run of a pipeline or agent this belongs to."),
-        json_option,
-    ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+_execution_options = with_options(
+    click.option(
+        "--wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait for the workspace."
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Seconds a check may take (900; for a retry what it was before).",
+    ),
+    click.option(
+        "--env", "env", multiple=True, metavar="NAME", help="Let the checks see this variable, too."
+    ),
+    click.option("--why", help="The reason, for whoever reads the record."),
+    click.option("--run-id", help="The run of a pipeline or agent this belongs to."),
+    json_option,
+)
 
 
 @click.command()
@@ -67,7 +63,7 @@ def run(
     trigger: str | None,
     dry_run: bool,
     wait: float,
-    timeout: float,
+    timeout: float | None,
     env: tuple[str, ...],
     why: str | None,
     run_id: str | None,
@@ -120,7 +116,7 @@ def retry(
     app: Application,
     execution: str,
     wait: float,
-    timeout: float,
+    timeout: float | None,
     env: tuple[str, ...],
     why: str | None,
     run_id: str | None,

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from executor.errors import ArtifactNotFound
+from executor.host.files import reporting
 from executor.host.presence import safe_name
 
 FOLDER: Final = "executions"
@@ -17,7 +18,10 @@ STEP_LOGS: Final = "steps"
 
 
 class ArtifactFolder:
-    """`<state>/executions/<id>/`. Files are written whole or not at all and are readable by the owner only."""
+    """`<state>/executions/<id>/`. Files are written whole or not at all and are readable by the owner only.
+
+    Writing raises WorkspaceUnwritable.
+    """
 
     def __init__(self, state: Path, execution_id: str) -> None:
         self.execution_id = execution_id
@@ -28,8 +32,9 @@ class ArtifactFolder:
         return self.path / "events.jsonl"
 
     def create(self) -> None:
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.path / STEP_LOGS).mkdir(mode=0o700, exist_ok=True)
+        with reporting("create", str(self.path)):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.path / STEP_LOGS).mkdir(mode=0o700, exist_ok=True)
 
     def step_log(self, step_num: int, name: str) -> Path:
         return self.path / STEP_LOGS / f"{step_num:02d}-{name}.log"
@@ -56,8 +61,9 @@ class ArtifactFolder:
                         yield path
 
     def _write(self, name: str, data: bytes) -> None:
-        temporary = self.path / f".{name}.{os.getpid()}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-        temporary.replace(self.path / name)
+        with reporting("write", str(self.path / name)):
+            temporary = self.path / f".{name}.{os.getpid()}"
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            temporary.replace(self.path / name)

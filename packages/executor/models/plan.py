@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from executor.models.execution import RiskLevel, TriggerKind
+
+
+DEFAULT_TIMEOUT_SECONDS: Final = 900.0
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -18,7 +22,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     argv: tuple[str, ...]
     shell: bool = False
-    timeout_seconds: float = 900.0
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     environment: tuple[str, ...] = ()
 
 

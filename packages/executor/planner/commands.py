@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from executor.errors import InvalidSettings
-from executor.models.plan import Check
+from executor.models.plan import DEFAULT_TIMEOUT_SECONDS, Check
 
 _OPERATORS: Final = frozenset("|&;<>()")
 
 
-def read_check(command: str, *, timeout_seconds: float = 900.0, environment: Sequence[str] = ()) -> Check:
+def read_check(
+    command: str, *, timeout_seconds: float | None = None, environment: Sequence[str] = ()
+) -> Check:
     """Splits `command` as a shell would, without running one.
 
     Raises InvalidSettings for an empty command, an open quote, and for shell operators, which would be

@@ -1,0 +1,452 @@
+"""One execution from its first record to its last: the state machine around a transaction.
+
+The order of writes makes every crash recoverable: the mark of a live process, the start record, the
+journal, the files, the commit mark, the end record; only then do journal and mark go away.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from executor.errors import (
+    BaseChanged,
+    DecisionMismatch,
+    ExecutorError,
+    Interrupted,
+    LockHeld,
+    RollbackIncomplete,
+    TryAgain,
+    Unavailable,
+    WorkspaceUnwritable,
+)
+from executor.host.apply import Transaction
+from executor.host.cause import cause_line
+from executor.host.checks import CheckResult, run_check
+from executor.host.effects import CheckEffects, Problems
+from executor.host.lock import WorkspaceLock
+from executor.models.change import changeset_checksum
+from executor.models.execution import EventType, ExecutionStatus, StepName, StepStatus, Verdict
+from executor.models.plan import Check, DriftRule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from executor.events.recorder import EventRecorder
+    from executor.events.redaction import Redactor
+    from executor.governance.gate import WriteGate
+    from executor.host.artifacts import ArtifactFolder
+    from executor.host.environment import Environment
+    from executor.host.snapshot import Drift
+    from executor.host.tree import WorkspaceTree
+    from executor.models.change import Changeset
+    from executor.models.decision import GovernanceDecision
+    from executor.models.plan import ChangePlan
+    from executor.models.times import Clock
+    from executor.storage.base import ExecutionStorage
+
+CHECK_FAILED: Final = "check_failed"
+CHECK_TIMED_OUT: Final = "check_timed_out"
+DRIFTED: Final = "drift"
+DENIED: Final = "denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What an attempt needs of the host it runs in.
+
+    `inside`: this process is a check of an execution in the same workspace, which holds the lock.
+    """
+
+    tree: WorkspaceTree
+    state: Path
+    store: ExecutionStorage
+    gate: WriteGate
+    redactor: Redactor
+    clock: Clock
+    environ: Mapping[str, str]
+    inside: bool
+
+
+class Stopped(Exception):
+    """A step could not do its work; the attempt ends with this as its error."""
+
+    def __init__(self, step: StepName, code: str, message: str) -> None:
+        self.step, self.code, self.message = step, code, message
+        super().__init__(message)
+
+
+class Attempt:
+    """Carries out one recorded execution. `run` is called once."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        execution_id: str,
+        *,
+        plan: ChangePlan,
+        changeset: Changeset,
+        decision: GovernanceDecision,
+        folder: ArtifactFolder,
+        recorder: EventRecorder,
+        environment: Environment,
+        cancel: threading.Event,
+        wait_seconds: float,
+    ) -> None:
+        self._around = surroundings
+        self._store = surroundings.store
+        self._execution_id = execution_id
+        self._plan = plan
+        self._changeset = changeset
+        self._decision = decision
+        self._folder = folder
+        self._recorder = recorder
+        self._environment = environment
+        self._cancel = cancel
+        self._wait_seconds = wait_seconds
+        self._began = time.monotonic()
+        self._step_num = 0
+        self._transaction: Transaction | None = None
+        self._effects: CheckEffects | None = None
+        self._drift: Drift | None = None
+        self._applied = 0
+        self._verified = False
+        self._healthy = False
+
+    def run(self) -> None:
+        """Takes the execution as far as its decision lets it go, and records how it ended.
+
+        Raises only when the record cannot be written: then the workspace is as before, and the mark of
+        the process stays for recovery to finish the record.
+        """
+        decision = self._decision
+        self._recorder.emit(
+            EventType.GATE_DECIDED,
+            {
+                "decision_id": decision.decision_id,
+                "verdict": decision.verdict.value,
+                "risk_level": decision.effective_risk.value,
+                "policy": decision.policy_name,
+                "policy_hash": decision.policy_hash,
+                "reasons": [_reason(rule.reason, rule.evidence) for rule in decision.rules if rule.reason],
+            },
+        )
+        match decision.verdict:
+            case Verdict.DENY:
+                message = "; ".join(decision.reasons) or "the gate refused it"
+                self._end(ExecutionStatus.FAILED, Stopped(StepName.VALIDATE, DENIED, f"denied: {message}"))
+            case Verdict.NEED_APPROVAL:
+                self._recorder.emit(EventType.APPROVAL_REQUESTED, {"reasons": list(decision.reasons)})
+            case Verdict.ALLOW:
+                self._change()
+
+    def _change(self) -> None:
+        with ExitStack() as held:
+            try:
+                try:
+                    self._validate(held)
+                    self._backup()
+                    self._apply()
+                    self._check_all(self._plan.verification, StepName.VERIFY, ExecutionStatus.VERIFYING)
+                    self._verified = bool(self._plan.verification)
+                    self._check_all(
+                        self._plan.health_checks, StepName.HEALTH, ExecutionStatus.HEALTH_CHECKING
+                    )
+                    self._healthy = bool(self._plan.health_checks)
+                    self._commit()
+                except Stopped as stopped:
+                    self._undo(stopped)
+                else:
+                    self._end(ExecutionStatus.COMPLETED, None)
+            except BaseException:
+                # Nothing can be recorded, or a bug: put the files back now, leave the record to recovery.
+                if self._transaction is not None:
+                    if not self._transaction.committed:
+                        if self._effects is not None:
+                            self._effects.roll_back()
+                        else:
+                            self._transaction.rollback()
+                    self._transaction.detach()
+                raise
+            if self._transaction is not None:
+                self._transaction.close()
+
+    # The steps.
+
+    def _validate(self, held: ExitStack) -> None:
+        with self._step(StepName.VALIDATE, ExecutionStatus.VALIDATING):
+            around = self._around
+            if around.inside:
+                # Waiting for the execution that waits for this very check would never end.
+                raise LockHeld(str(around.tree.root), "the execution whose check this is", 0.0)
+            held.enter_context(
+                WorkspaceLock.acquire(
+                    around.tree,
+                    around.state,
+                    self._execution_id,
+                    wait_seconds=self._wait_seconds,
+                    clock=around.clock,
+                )
+            )
+            self._confirm_decision()
+            self._transaction = Transaction.prepare(
+                around.tree,
+                around.state,
+                self._execution_id,
+                self._changeset,
+                workspace_id=self._decision.workspace_id,
+            )
+
+    def _confirm_decision(self) -> None:
+        """The decision is about exactly this, and the gate still says the same. Raises DecisionMismatch."""
+        decision, plan, changeset = self._decision, self._plan, self._changeset
+        bound = (
+            ("workspace", decision.workspace_id, self._store.workspace_id),
+            ("plan", decision.plan_id, plan.plan_id),
+            ("changeset", decision.changeset_id, changeset.changeset_id),
+            ("checksum", decision.changeset_checksum, changeset_checksum(changeset.changes)),
+            ("policy", decision.policy_hash, self._around.gate.policy.digest),
+        )
+        for what, decided, actual in bound:
+            if decided != actual:
+                raise DecisionMismatch(what, decided, actual)
+        again = self._around.gate.evaluate(plan, changeset, now=self._around.clock())
+        if again.verdict is not decision.verdict:
+            raise DecisionMismatch("verdict", decision.verdict.value, again.verdict.value)
+
+    def _backup(self) -> None:
+        with self._step(StepName.BACKUP, ExecutionStatus.BACKING_UP):
+            self._in_progress.backup()
+
+    def _apply(self) -> None:
+        written: list[str] = []
+        with self._step(StepName.APPLY, ExecutionStatus.APPLYING):
+            try:
+                self._in_progress.apply(on_file=lambda change: written.append(change.path))
+            finally:
+                self._applied = len(written)
+            changes = {change.path: change for change in self._changeset.changes}
+            self._recorder.emit_many(
+                [
+                    (
+                        EventType.FILE_CHANGED,
+                        {
+                            "path": path,
+                            "operation": changes[path].operation.value,
+                            "old_sha256": changes[path].old_sha256,
+                            "new_sha256": changes[path].new_sha256,
+                        },
+                    )
+                    for path in written
+                ]
+            )
+
+    def _check_all(self, checks: tuple[Check, ...], name: StepName, status: ExecutionStatus) -> None:
+        for check in checks:
+            with self._step(name, status, log=True) as step:
+                assert step.log is not None
+                if self._effects is None:
+                    around = self._around
+                    self._effects = CheckEffects.watch(
+                        self._in_progress, around.tree, around.state, around.environ
+                    )
+                result = run_check(
+                    check,
+                    cwd=self._around.tree.root,
+                    log_path=step.log,
+                    environment=self._environment,
+                    redactor=self._around.redactor,
+                    cancel=self._cancel,
+                )
+                self._recorder.emit(EventType.COMMAND_OUTPUT, _output(check, result, step.log_name))
+                drift = self._note_drift()
+                if self._cancel.is_set():
+                    raise _interrupted(name)
+                if not result.passed:
+                    raise _failed_check(name, check, result)
+                if drift.changes and self._plan.drift is DriftRule.FAIL:
+                    changed = _some(drift.changed_paths)
+                    raise Stopped(name, DRIFTED, f"{check.name} changed {changed}; checks must not")
+
+    def _note_drift(self) -> Drift:
+        """What the checks so far have done to files that were there before, and what they made."""
+        assert self._effects is not None
+        drift = self._effects.look()
+        if drift and drift != self._drift:
+            self._drift = drift
+            self._recorder.emit(EventType.DRIFT, drift.to_dict())
+        return drift
+
+    def _commit(self) -> None:
+        """The last thing that can go wrong: from here on the change stays."""
+        edits = self._in_progress.edits()
+        if edits:
+            path, why = edits[0]
+            raise Stopped(StepName.APPLY, BaseChanged.code, f"{path}: {why} before the change was complete")
+        try:
+            self._in_progress.commit()
+        except WorkspaceUnwritable as error:
+            raise Stopped(StepName.APPLY, error.code, str(error)) from error
+
+    # The end.
+
+    def _undo(self, stopped: Stopped) -> None:
+        """Brings the workspace back and records how that went."""
+        transaction = self._transaction
+        if transaction is None or not transaction.begun:
+            self._end(ExecutionStatus.FAILED, stopped)
+            return
+        self._recorder.emit(EventType.ROLLBACK_START, {"reason": stopped.message})
+        try:
+            with self._step(StepName.ROLLBACK, None, cancellable=False):
+                self._roll_back(transaction)
+        except Stopped as failed:
+            message = f"{stopped.message}; {failed.message}"
+            self._end(ExecutionStatus.FAILED, Stopped(stopped.step, RollbackIncomplete.code, message))
+        else:
+            self._end(ExecutionStatus.ROLLED_BACK, stopped)
+
+    def _roll_back(self, transaction: Transaction) -> None:
+        """Raises RollbackIncomplete naming what is not as before."""
+        others: Problems = []
+        if self._effects is None:
+            report = transaction.rollback()
+        else:
+            report, others = self._effects.roll_back()
+        problems = (*report.problems, *others)
+        self._recorder.emit(
+            EventType.ROLLBACK_END,
+            {
+                "complete": not problems,
+                "files_restored": len(report.restored),
+                "files_untouched": len(report.untouched),
+                "incomplete": [{"path": path, "why": why} for path, why in problems],
+                "left_in_place": list(report.leftover_directories),
+            },
+        )
+        if problems:
+            self._rescue(transaction)
+            raise RollbackIncomplete(self._execution_id, problems)
+
+    def _rescue(self, transaction: Transaction) -> None:
+        """Copies of what could not be put back, beside the artifacts, for a person to take from."""
+        folder = self._folder.path / "rescued"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        transaction.rescue(folder)
+
+    def _end(self, status: ExecutionStatus, stopped: Stopped | None) -> None:
+        redact = self._around.redactor.redact
+        self._store.record_execution_end(
+            self._execution_id,
+            status,
+            duration_seconds=time.monotonic() - self._began,
+            files_changed=self._applied,
+            verification_passed=self._verified,
+            health_checks_passed=self._healthy,
+            rolled_back=status is ExecutionStatus.ROLLED_BACK,
+            error_message=redact(stopped.message) if stopped else None,
+            error_step=stopped.step if stopped else None,
+            error_code=stopped.code if stopped else None,
+        )
+        self._recorder.catch_up()
+
+    # Steps.
+
+    @property
+    def _in_progress(self) -> Transaction:
+        assert self._transaction is not None, "the validate step comes first"
+        return self._transaction
+
+    @contextmanager
+    def _step(
+        self,
+        name: StepName,
+        status: ExecutionStatus | None,
+        *,
+        log: bool = False,
+        cancellable: bool = True,
+    ) -> Iterator[_Step]:
+        """Records the block as a step. Whatever it raises on purpose becomes Stopped."""
+        if cancellable and self._cancel.is_set():
+            raise _interrupted(name)
+        if status is not None:
+            self._store.update_execution_status(self._execution_id, status)
+        self._step_num += 1
+        path = self._folder.step_log(self._step_num, name) if log else None
+        step = _Step(path, str(path.relative_to(self._folder.path)) if path else None)
+        step_id = self._store.record_step_start(self._execution_id, self._step_num, name, step.log_name)
+        self._recorder.catch_up()
+        began = time.monotonic()
+        try:
+            yield step
+        except (Unavailable, TryAgain):
+            raise
+        except (Stopped, ExecutorError) as error:
+            stopped = error if isinstance(error, Stopped) else Stopped(name, error.code, str(error))
+            self._end_step(step_id, began, stopped)
+            raise stopped from error
+        self._end_step(step_id, began, None)
+
+    def _end_step(self, step_id: int, began: float, stopped: Stopped | None) -> None:
+        self._store.record_step_end(
+            step_id,
+            StepStatus.FAILED if stopped else StepStatus.COMPLETED,
+            duration_seconds=time.monotonic() - began,
+            error_code=stopped.code if stopped else None,
+            error_message=self._around.redactor.redact(stopped.message) if stopped else None,
+        )
+        self._recorder.catch_up()
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Where a running step may write what a command prints, and how the record names that file."""
+
+    log: Path | None
+    log_name: str | None
+
+
+def _reason(reason: str, evidence: tuple[str, ...]) -> str:
+    return f"{reason} ({_some(evidence)})" if evidence else reason
+
+
+def _some(paths: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(paths[:most]) + more
+
+
+def _interrupted(step: StepName) -> Stopped:
+    return Stopped(step, Interrupted.code, "stopped by the user or a signal")
+
+
+def _failed_check(step: StepName, check: Check, result: CheckResult) -> Stopped:
+    code = CHECK_TIMED_OUT if result.timed_out else CHECK_FAILED
+    cause = cause_line(result.tail) if result.error is None else ""
+    return Stopped(step, code, f"{check.name} {result.summary}" + (f": {cause}" if cause else ""))
+
+
+def _output(check: Check, result: CheckResult, log_name: str | None) -> dict[str, object]:
+    """The fields of `command_output`: a reference to the log, not what it holds."""
+    fields: dict[str, object] = {
+        "command": check.name,
+        "log": log_name,
+        "exit_code": result.exit_code,
+        "signal": result.signal,
+        "timed_out": result.timed_out,
+        "output_bytes": result.output_bytes,
+        "log_truncated": result.log_truncated,
+    }
+    if result.log_error is not None:
+        fields["log_error"] = result.log_error
+    if result.left_running:
+        fields["left_running"] = list(result.left_running)
+    if result.survivors:
+        fields["survivors"] = list(result.survivors)
+    if not result.passed:
+        # A check that fails for want of a variable is mended with --env NAME; here are the names.
+        fields["withheld"] = list(result.withheld)
+    return fields

@@ -1,0 +1,335 @@
+"""Applies planned and judged changes to one workspace, and puts in order what was cut short."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from executor.errors import (
+    ExecutionExists,
+    ExecutionNotFound,
+    InvalidChange,
+    InvalidState,
+    UnsafePath,
+    WorkspaceUnwritable,
+    WrongWorkspace,
+)
+from executor.events.recorder import EventRecorder, Observer
+from executor.events.redaction import Redactor
+from executor.governance.gate import WriteGate
+from executor.governance.policy import BUILT_IN, Policy
+from executor.host.artifacts import ArtifactFolder
+from executor.host.attempt import Attempt, Surroundings
+from executor.host.environment import INSIDE, WORKSPACE, Link, check_environment
+from executor.host.git import git_facts
+from executor.host.presence import Presence, abandoned, any_marks, clear, present
+from executor.host.recovery import Recovery, recover
+from executor.host.tree import WorkspaceTree
+from executor.models.change import Changeset, sha256
+from executor.models.execution import ExecutionStatus, StepName, TriggerKind
+from executor.models.ids import new_execution_id
+from executor.models.plan import ChangePlan
+from executor.models.times import Clock, utc_now
+from executor.planner.planner import plan_change
+from executor.storage.location import create_state_directory, resolve_workspace, state_directory
+from executor.storage.store import ExecutionStore
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from executor.models.decision import GovernanceDecision
+    from executor.models.execution import ExecutionRecord
+    from executor.storage.base import ExecutionStorage
+
+NO_ENVIRONMENT: Final[tuple[str, ...]] = ()
+
+
+class HostExecutor:
+    """One workspace and the means to change it safely.
+
+    `store` defaults to the workspace's own database, opened so that a recorded execution survives a loss
+    of power. `policy` is what decisions are confirmed against. `environ` is where secrets to mask and the
+    environment of checks come from.
+
+    Raises WorkspaceNotFound, and what opening a store raises.
+    """
+
+    def __init__(
+        self,
+        workspace: str | os.PathLike[str] | None = None,
+        *,
+        store: ExecutionStorage | None = None,
+        policy: Policy = BUILT_IN,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.root: Final = resolve_workspace(workspace)
+        self._environ: Final = dict(os.environ if environ is None else environ)
+        self.state: Final = state_directory(self.root, self._environ)
+        create_state_directory(self.state)
+        self._owns_store = store is None
+        self.store: Final = store or ExecutionStore(self.root, durability="full")
+        self.gate: Final = WriteGate(policy)
+        self.tree: Final = WorkspaceTree(self.root, self.state)
+        self._redactor: Final = Redactor(self._environ)
+        self._clock: Final = clock
+
+    def close(self) -> None:
+        self.tree.close()
+        if self._owns_store:
+            self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def execute(
+        self,
+        plan: ChangePlan,
+        changeset: Changeset,
+        decision: GovernanceDecision,
+        *,
+        correlation_id: str | None = None,
+        parent_execution_id: str | None = None,
+        trigger_kind: str = "manual",
+        run_id: str | None = None,
+        execution_id: str | None = None,
+        actor: str | None = None,
+        session: str | None = None,
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Carries `changeset` out as planned and decided; returns the execution as it came out.
+
+        What a decision does not allow is recorded and not applied. Whatever goes wrong with the change or
+        its checks is in the record (`status`, `error_step`, `error_code`) and is no exception. Setting
+        `cancel` stops and rolls back. `observer` gets every event as it is recorded. The lock of the
+        workspace is waited for `wait_seconds`.
+
+        Raises what recording a start raises (unknown parent, another correlation, …), ExecutionExists for
+        an `execution_id` that is taken, WorkspaceUnwritable when there is no room for the artifacts,
+        and Unavailable or TryAgain when the database fails: the workspace then is as before.
+        """
+        execution_id = execution_id or new_execution_id()
+        if self.store.get_execution(execution_id) is not None:
+            raise ExecutionExists(execution_id, ("content",))
+        folder = ArtifactFolder(self.state, execution_id)
+        folder.create()
+        presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
+        with present(self.state, presence):
+            facts = git_facts(self.root, environ=self._environ)
+            record = self.store.record_execution_start(
+                execution_id,
+                plan.plan_id,
+                changeset.changeset_id,
+                decision.decision_id,
+                changeset.checksum,
+                decision.verdict.value,
+                decision.effective_risk.value,
+                changeset.paths,
+                str(folder.path),
+                correlation_id,
+                parent_execution_id,
+                trigger_kind,
+                run_id,
+                workspace_id=self.store.workspace_id,
+                title=self._redactor.redact(plan.title),
+                why=None if plan.why is None else self._redactor.redact(plan.why),
+                actor=actor,
+                session=session,
+                base_commit=facts.commit if facts else None,
+                branch=facts.branch if facts else None,
+                plan=plan,
+                changeset=changeset,
+                decision=decision,
+                base_contents=self._base_contents(changeset),
+            )
+            self._carry_out(
+                record, plan, changeset, decision, folder, cancel or threading.Event(), observer, wait_seconds
+            )
+            ended = self.store.get_execution(execution_id)
+            assert ended is not None
+            folder.write_json("execution.json", ended.to_dict())
+        return ended
+
+    def retry(
+        self,
+        execution_id: str,
+        *,
+        why: str | None = None,
+        run_id: str | None = None,
+        actor: str | None = None,
+        session: str | None = None,
+        timeout_seconds: float | None = None,
+        environment: Sequence[str] = NO_ENVIRONMENT,
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Applies the stored changeset of an ended execution again, with the same checks, as its child.
+
+        `timeout_seconds` and `environment` replace and add to what the checks had. The gate decides anew.
+
+        Raises ExecutionNotFound, WrongWorkspace, InvalidState (completed, not ended, or its changeset is
+        not kept any more), and what `execute` raises.
+        """
+        record = self.store.get_execution(execution_id)
+        if record is None:
+            raise ExecutionNotFound(execution_id)
+        if record.workspace_id != self.store.workspace_id:
+            raise WrongWorkspace(execution_id, self._where(record.workspace_id))
+        changeset, plan = self._stored(record)
+        checks = [
+            msgspec.structs.replace(
+                check,
+                timeout_seconds=timeout_seconds or check.timeout_seconds,
+                environment=tuple(dict.fromkeys((*check.environment, *environment))),
+            )
+            for check in plan.verification
+        ]
+        again = plan_change(
+            changeset,
+            workspace_id=self.store.workspace_id,
+            now=self._clock(),
+            verification=checks,
+            health_checks=plan.health_checks,
+            title=plan.title,
+            why=why or plan.why,
+            trigger_kind=TriggerKind.RETRY,
+            drift=plan.drift,
+        )
+        return self.execute(
+            again,
+            changeset,
+            self.gate.evaluate(again, changeset, now=self._clock()),
+            parent_execution_id=execution_id,
+            trigger_kind=TriggerKind.RETRY,
+            run_id=run_id,
+            actor=actor,
+            session=session,
+            cancel=cancel,
+            observer=observer,
+            wait_seconds=wait_seconds,
+        )
+
+    def recover_abandoned(self, *, wait_seconds: float = 0.0) -> list[Recovery]:
+        """Finishes or undoes what dead processes left in this state directory; returns what was done.
+
+        What belongs to another workspace, or to one that stays in use for `wait_seconds`, is left for later.
+        """
+        if not any_marks(self.state):
+            return []
+        done: list[Recovery] = []
+        with abandoned(self.state) as found:
+            for presence in found:
+                if presence.workspace_id != self.store.workspace_id:
+                    continue
+                recovery = recover(presence, self._surroundings(), wait_seconds=wait_seconds)
+                if recovery is not None:
+                    done.append(recovery)
+                    if recovery.settled:
+                        clear(self.state, presence.execution_id)
+        return done
+
+    def _stored(self, record: ExecutionRecord) -> tuple[Changeset, ChangePlan]:
+        """What can be applied again. Raises InvalidState."""
+        execution_id = record.execution_id
+        if record.status == ExecutionStatus.COMPLETED:
+            raise InvalidState(execution_id, "completed", "there is nothing to retry")
+        if record.awaiting_approval:
+            raise InvalidState(execution_id, "awaiting approval", "a person has to decide first")
+        if not record.ended:
+            raise InvalidState(execution_id, record.status, "it has not ended yet")
+        changeset, plan = self.store.get_changeset(execution_id), self.store.get_plan(execution_id)
+        if changeset is None or plan is None:
+            raise InvalidState(execution_id, record.status, "its change was recorded without content")
+        if any(change.new_sha256 is not None and change.content is None for change in changeset.changes):
+            raise InvalidState(execution_id, record.status, "the content of its change is not kept any more")
+        return changeset, plan
+
+    def _where(self, workspace_id: str | None) -> str:
+        known = self.store.get_workspace(workspace_id) if workspace_id else None
+        return f"{known.path} on {known.host}" if known else f"workspace {workspace_id}"
+
+    def _carry_out(
+        self,
+        record: ExecutionRecord,
+        plan: ChangePlan,
+        changeset: Changeset,
+        decision: GovernanceDecision,
+        folder: ArtifactFolder,
+        cancel: threading.Event,
+        observer: Observer | None,
+        wait_seconds: float,
+    ) -> None:
+        recorder = EventRecorder(
+            self.store, record.execution_id, folder.events, redactor=self._redactor, observer=observer
+        )
+        try:
+            folder.write_json("plan.json", plan)
+            folder.write_json("changeset.json", changeset)
+            folder.write_json("decision.json", decision)
+        except WorkspaceUnwritable as cause:
+            self.store.record_execution_end(
+                record.execution_id,
+                ExecutionStatus.FAILED,
+                error_message=str(cause),
+                error_step=StepName.VALIDATE,
+                error_code=cause.code,
+            )
+            recorder.catch_up()
+            return
+        names = {name for check in (*plan.verification, *plan.health_checks) for name in check.environment}
+        link = Link(
+            record.execution_id,
+            record.correlation_id or record.execution_id,
+            str(self.root),
+            self._environ.get("EXECUTOR_DATABASE_URL"),
+        )
+        Attempt(
+            self._surroundings(),
+            record.execution_id,
+            plan=plan,
+            changeset=changeset,
+            decision=decision,
+            folder=folder,
+            recorder=recorder,
+            environment=check_environment(self._environ, names, link=link),
+            cancel=cancel,
+            wait_seconds=wait_seconds,
+        ).run()
+
+    def _surroundings(self) -> Surroundings:
+        inside = bool(self._environ.get(INSIDE)) and self._environ.get(WORKSPACE) == str(self.root)
+        return Surroundings(
+            tree=self.tree,
+            state=self.state,
+            store=self.store,
+            gate=self.gate,
+            redactor=self._redactor,
+            clock=self._clock,
+            environ=self._environ,
+            inside=inside,
+        )
+
+    def _base_contents(self, changeset: Changeset) -> dict[str, bytes]:
+        """What the files are before, as far as they are what the change was made for."""
+        contents: dict[str, bytes] = {}
+        for change in changeset.changes:
+            if change.old_sha256 is None:
+                continue
+            try:
+                found = self.tree.read(change.path)
+            except (UnsafePath, InvalidChange):
+                # The check before the first write will say so; there is nothing to keep.
+                continue
+            if found is not None and sha256(found.content) == change.old_sha256:
+                contents[change.old_sha256] = found.content
+        return contents
