@@ -218,7 +218,7 @@ class Transaction:
 
     def edits(self) -> list[tuple[str, str]]:
         """The targets that are not, or no longer, as the changeset leaves them, and how they differ."""
-        return list(edits(self._tree, self._intent.changes))
+        return list(edits(self._tree, self._intent))
 
     def keep(self, paths: Iterable[str]) -> list[tuple[str, str]]:
         """Saves files that checks are about to run over; returns those it cannot keep, and why.
@@ -342,6 +342,11 @@ class Transaction:
     @property
     def committed(self) -> bool:
         return self._committed
+
+    @property
+    def settled(self) -> bool:
+        """Whether it was committed or rolled back."""
+        return self._committed or self._report is not None
 
     def __enter__(self) -> Self:
         return self
@@ -614,7 +619,7 @@ def _refuse_contradictions(changeset: Changeset, written: set[str]) -> None:
         if not consistent or (change.operation is Operation.CREATE) != (change.old_sha256 is None):
             raise InvalidChange(f"the {change.operation} of {path!r} contradicts itself", path=path)
         for above in ancestors(path):
-            if above in written:
+            if above in written and path in written:
                 raise InvalidChange(f"{above!r} is to be a file and a directory", path=path)
 
 

@@ -31,7 +31,15 @@ from executor.host.journal import (
     SavedFile,
     Side,
 )
-from executor.host.tree import NO_FILE, Fingerprint, FoundFile, WorkspaceTree, found_file, open_regular
+from executor.host.tree import (
+    NO_FILE,
+    Fingerprint,
+    FoundFile,
+    WorkspaceTree,
+    ancestors,
+    found_file,
+    open_regular,
+)
 from executor.models.change import Operation
 
 logger = logging.getLogger(__name__)
@@ -100,7 +108,7 @@ def recover_journal(tree: WorkspaceTree, found: FoundJournal) -> RecoveryReport:
         refuse_other_workspace(tree, found.directory, intent)
         outcome = journal.outcome()
         if outcome is not None and outcome.side is Side.AFTER:
-            edited = tuple(edits(tree, intent.changes))
+            edited = tuple(edits(tree, intent))
             return RecoveryReport(intent.execution_id, Side.AFTER, edited=edited)
         if outcome is not None:
             return RecoveryReport(intent.execution_id, Side.BEFORE, report_of(outcome))
@@ -145,10 +153,12 @@ def report_of(outcome: Outcome) -> RollbackReport:
     )
 
 
-def edits(tree: WorkspaceTree, changes: Iterable[IntendedChange]) -> Iterator[tuple[str, str]]:
+def edits(tree: WorkspaceTree, intent: Intent) -> Iterator[tuple[str, str]]:
     """The targets that are not as the change leaves them, with what is there instead."""
-    for change in changes:
+    for change in intent.changes:
         try:
+            if change.path in intent.directories_created and is_directory(tree, change.path):
+                continue
             current = tree.fingerprint(change.path)
         except UnsafePath as cause:
             yield change.path, cause.reason
@@ -198,6 +208,7 @@ class _Undo:
         self.foreign: dict[str, str] = {}
         self.failed: dict[str, str] = {}
         self.leftovers: list[str] = []
+        self._emptied: Final = {saved.path for saved in intent.directories_emptied}
         self._temporaries = 0
         self._dirty: set[str] = set()
 
@@ -244,19 +255,25 @@ class _Undo:
                 self.failed[path] = str(cause)
 
     def _remove_temporaries(self) -> None:
+        paths = [*(c.path for c in self.intent.changes), *(kept.path for kept in self.checks.kept)]
         directories = {change.staged_in for change in self.intent.changes}
-        directories |= {_above(change.path) for change in self.intent.changes}
-        directories |= {_above(kept.path) for kept in self.checks.kept}
+        directories |= {above for path in paths for above in (_above(path), *map(_above, ancestors(path)))}
         for path in sorted(directories):
             with self._naming(path or ".", "remove temporary files from"):
                 for name in self._names(path):
                     if name.startswith(self.intent.temporary_prefix):
-                        self._dirty.add(path)
-                        with self.tree.directory(path) as fd:
-                            files.unlink(name, dir_fd=fd)
+                        self._remove_temporary(path, name)
         # What is no directory any more holds no temporary file; the paths in it are judged one by one.
         for path in directories:
             self.foreign.pop(path or ".", None)
+
+    def _remove_temporary(self, above: str, name: str) -> None:
+        self._dirty.add(above)
+        with self.tree.directory(above) as fd:
+            if stat.S_ISDIR(files.status(name, dir_fd=fd).st_mode):
+                files.remove_directory(name, dir_fd=fd)
+            else:
+                files.unlink(name, dir_fd=fd)
 
     def _names(self, directory: str) -> list[str]:
         with suppress(*NO_FILE), self.tree.directory(directory) as fd:
@@ -265,6 +282,9 @@ class _Undo:
 
     def _undo_create(self, change: IntendedChange) -> None:
         with self._naming(change.path, "remove"):
+            if change.path in self._emptied and is_directory(self.tree, change.path):
+                self.untouched.append(change.path)
+                return
             current = self.tree.find(change.path)
             if current is None:
                 self.untouched.append(change.path)
@@ -350,21 +370,22 @@ class _Undo:
                 self._dirty.add(_above(path))
 
     def _restore_directories(self, directories: Iterable[SavedDirectory]) -> None:
+        """Makes those that are gone, under their name only when owner and mode are right."""
         for saved in sorted(directories, key=lambda directory: _depth(directory.path)):
             with self._naming(saved.path, "create"), self.tree.parent(saved.path) as (above, name):
-                try:
-                    files.make_directory(name, 0o700, dir_fd=above)
-                except FileExistsError:
-                    # Made again by somebody, or by a rollback that was cut short before the mode.
-                    status = files.status(name, dir_fd=above)
-                    if not stat.S_ISDIR(status.st_mode) or saved.mode == stat.S_IMODE(status.st_mode):
-                        continue
-                    if self.tree.names(saved.path):
-                        continue
-                with files.closing(files.open_directory(name, dir_fd=above)) as fd:
+                if files.status_or_none(name, dir_fd=above) is not None:
+                    continue
+                temporary = self._temporary()
+                files.make_directory(temporary, 0o700, dir_fd=above)
+                with files.closing(files.open_directory(temporary, dir_fd=above)) as fd:
                     files.keep_owner(fd, saved.uid, saved.gid)
                     files.set_mode(fd, saved.mode)
+                files.rename(temporary, name, dir_fd=above, new_dir_fd=above)
                 self._dirty.add(_above(saved.path))
+
+    def _temporary(self) -> str:
+        self._temporaries += 1
+        return f"{self.intent.temporary_prefix}r{self._temporaries}.tmp"
 
     def _remove(self, path: str, found: FoundFile) -> None:
         with self.tree.parent(path) as (directory, name):
@@ -375,8 +396,7 @@ class _Undo:
                 self.foreign[path] = "somebody changed it during the rollback"
 
     def _restore(self, path: str, saved: SavedFile, current: FoundFile | None) -> None:
-        self._temporaries += 1
-        temporary = f"{self.intent.temporary_prefix}r{self._temporaries}.tmp"
+        temporary = self._temporary()
         with self.tree.parent(path) as (directory, name):
             try:
                 self._write(temporary, saved, directory)
@@ -432,10 +452,7 @@ class _Undo:
 
     def _anything_at(self, path: str) -> Fingerprint | None:
         """None when nothing stands at `path`, or only a directory that the change had replaced."""
-        status = self.tree.status(path)
-        if status is None or stat.S_ISDIR(status.st_mode):
-            return None
-        return self.tree.fingerprint(path)
+        return None if is_directory(self.tree, path) else self.tree.fingerprint(path)
 
     @staticmethod
     def _deepest_first(entries: Iterable[NotedEntry]) -> list[NotedEntry]:
@@ -474,6 +491,11 @@ def rescue(
             written.append((path, directory / name))
         files.sync_directory(folder)
     return written
+
+
+def is_directory(tree: WorkspaceTree, path: str) -> bool:
+    status = tree.status(path)
+    return status is not None and stat.S_ISDIR(status.st_mode)
 
 
 def displaced_name(number: int) -> str:

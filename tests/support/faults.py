@@ -1,0 +1,189 @@
+"""Makes chosen file operations of a real run fail, or the process die there.
+
+`executor.host.files` is the only module that calls the operating system for files, and it does so through
+its name `os`. A proxy put in its place counts what changes something on disk. It works in this process
+(`faulty`), in a forked one (`CrashServer`) and in any program that is started with `environment`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from executor.host import files
+
+CHANGING: Final = frozenset(
+    {"open", "write", "fsync", "rename", "link", "unlink", "mkdir", "rmdir", "fchmod", "fchown"}
+)
+VARIABLE: Final = "EXECUTOR_TEST_FAULT"
+_SUPPORT: Final = Path(__file__).resolve().parent
+
+
+@dataclass
+class Fault:
+    """The `nth` counted operation fails with `error`, or kills the process when `error` is None.
+
+    A write does half of its work before. With `lasting`, all operations from the `nth` on fail. `nth` 0
+    only counts. Opening counts when it creates.
+    """
+
+    nth: int = 0
+    error: int | None = errno.EIO
+    lasting: bool = False
+    operations: frozenset[str] = CHANGING
+    count: int = field(default=0, compare=False)
+    hit: str | None = field(default=None, compare=False)
+
+    def strikes(self, operation: str) -> bool:
+        if operation not in self.operations:
+            return False
+        self.count += 1
+        return self.nth > 0 and (self.count == self.nth or (self.lasting and self.count > self.nth))
+
+
+class FaultyOs:
+    """The module `os`, with one fault. `sync` False leaves out the work of fsync, not its failures."""
+
+    def __init__(self, fault: Fault, *, sync: bool = False) -> None:
+        self._fault, self._sync = fault, sync
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(os, name)
+        if name not in CHANGING:
+            return real
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if name == "open" and not args[1] & os.O_CREAT:
+                return real(*args, **kwargs)
+            if self._fault.strikes(name):
+                self._strike(name, args)
+            if name == "fsync" and not self._sync:
+                return None
+            return real(*args, **kwargs)
+
+        return call
+
+    def _strike(self, name: str, args: tuple[Any, ...]) -> None:
+        self._fault.hit = name
+        if name == "write":
+            os.write(args[0], args[1][: len(args[1]) // 2])
+        if self._fault.error is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            raise OSError(self._fault.error, os.strerror(self._fault.error))
+
+
+def install(fault: Fault, *, sync: bool = False) -> None:
+    vars(files)["os"] = FaultyOs(fault, sync=sync)
+
+
+@contextmanager
+def faulty(fault: Fault) -> Iterator[Fault]:
+    """The fault is in force while the block runs."""
+    outer = vars(files)["os"]
+    install(fault)
+    try:
+        yield fault
+    finally:
+        vars(files)["os"] = outer
+
+
+def environment(fault: Fault) -> dict[str, str]:
+    """Variables under which any Python program that imports executor meets the fault."""
+    wanted = {**asdict(fault), "operations": sorted(fault.operations)}
+    del wanted["count"], wanted["hit"]
+    path = os.pathsep.join([str(_SUPPORT / "faultsite"), str(_SUPPORT.parent), *filter(None, sys.path)])
+    return {VARIABLE: json.dumps(wanted), "PYTHONPATH": path}
+
+
+def install_from(variables: Mapping[str, str]) -> None:
+    if VARIABLE in variables:
+        wanted = json.loads(variables[VARIABLE])
+        install(Fault(**{**wanted, "operations": frozenset(wanted["operations"])}), sync=True)
+
+
+Scenario = Callable[..., None]
+
+
+class CrashServer:
+    """A process that forks a child per run, kills it at the n-th operation, and says how it ended.
+
+    Forking from a process of its own keeps the runs fast and the tests' own process free of forks.
+    """
+
+    def __init__(self) -> None:
+        path = os.pathsep.join([str(_SUPPORT.parent), *filter(None, sys.path)])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "support.faults"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+
+    def run(self, scenario: Scenario, *arguments: object, kill_at: int) -> bool:
+        """Runs `scenario(*arguments)` of an importable module; True when it was killed, False when it ended.
+
+        Raises AssertionError when it ended with an exception.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        _send(self._process.stdin, (scenario, arguments, kill_at))
+        status = _receive(self._process.stdout)
+        assert status in (0, -signal.SIGKILL), f"{scenario.__name__} ended with {status}"
+        return bool(status)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def _send(stream: BinaryIO | Any, value: object) -> None:
+    data = pickle.dumps(value)
+    stream.write(struct.pack("!I", len(data)) + data)
+    stream.flush()
+
+
+def _receive(stream: BinaryIO | Any) -> Any:
+    head = stream.read(4)
+    if not head:
+        raise EOFError
+    return pickle.loads(stream.read(struct.unpack("!I", head)[0]))
+
+
+def _serve() -> None:
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    while True:
+        try:
+            scenario, arguments, kill_at = _receive(requests)
+        except EOFError:
+            return
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                install(Fault(nth=kill_at, error=None))
+                scenario(*arguments)
+                status = 0
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        _, waited = os.waitpid(pid, 0)
+        _send(answers, os.waitstatus_to_exitcode(waited))
+
+
+if __name__ == "__main__":
+    _serve()
