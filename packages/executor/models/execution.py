@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypedDict, TypeVar, cast
+
+from executor.models.text import clean_text
 
 if TYPE_CHECKING:
     from typing import Self
@@ -97,6 +99,11 @@ def decode_paths(text: object) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
+def encode_paths(paths: Iterable[str]) -> str:
+    """ASCII only, so that every engine holds any path."""
+    return json.dumps([clean_text(path) for path in paths], separators=(",", ":"))
+
+
 @dataclass(slots=True)
 class ExecutionRecord:
     """One attempt to change a workspace: a node of the execution graph.
@@ -153,6 +160,12 @@ class ExecutionRecord:
         return cls(**values)
 
     @property
+    def paths_text(self) -> str:
+        """`affected_paths` as JSON text, without decoding what nobody has decoded."""
+        held = _HELD_PATHS.__get__(self)
+        return held if isinstance(held, str) else encode_paths(held or ())
+
+    @property
     def ended(self) -> bool:
         return self.status in TERMINAL_STATUSES
 
@@ -178,7 +191,8 @@ def _decode_late(slot: Any) -> property:
     return property(read, slot.__set__)
 
 
-setattr(ExecutionRecord, "affected_paths", _decode_late(ExecutionRecord.__dict__["affected_paths"]))  # noqa: B010
+_HELD_PATHS: Final = ExecutionRecord.__dict__["affected_paths"]
+setattr(ExecutionRecord, "affected_paths", _decode_late(_HELD_PATHS))  # noqa: B010
 
 
 @dataclass(slots=True)

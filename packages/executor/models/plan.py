@@ -9,7 +9,6 @@ import msgspec
 
 from executor.models.execution import RiskLevel, TriggerKind
 
-
 DEFAULT_TIMEOUT_SECONDS: Final = 900.0
 
 

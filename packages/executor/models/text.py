@@ -22,8 +22,11 @@ def clean_text(text: str | None) -> str | None:
         return None
     if "\0" in text:
         text = text.replace("\0", NUL_SIGN)
-    if text.isascii():
-        return text
+    return text if text.isascii() else encodable(text)
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates escaped: what may be asked for, of text that may be old."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

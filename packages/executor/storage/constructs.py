@@ -1,0 +1,85 @@
+"""The few things SQLAlchemy Core cannot say, and how each engine says them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, FromClause
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import True_
+from sqlalchemy.sql.selectable import Join
+
+
+class CrossJoin(Join):
+    """`left CROSS JOIN right`; conditions go into WHERE.
+
+    SQLite keeps the order of the two as written, PostgreSQL is free to choose. Without it a SQLite that
+    has ANALYZE statistics may walk a whole table on the left of a recursive step.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, left: FromClause, right: FromClause) -> None:
+        super().__init__(left, right, onclause=True_())
+
+
+@compiles(CrossJoin)
+def _cross_join(join: CrossJoin, compiler: SQLCompiler, **kw: Any) -> str:
+    kw["asfrom"] = True
+    return f"{compiler.process(join.left, **kw)} CROSS JOIN {compiler.process(join.right, **kw)}"
+
+
+class OneOf(ColumnElement[bool]):
+    """`column` equals any text of one parameter, a JSON list.
+
+    Core's own IN expands to as many parameters as there are values, which a statement compiled ahead
+    cannot do.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any], values: BindParameter[str], negated: bool = False) -> None:
+        self.column, self.values, self.negated = column, values, negated
+
+    def self_group(self, against: Any = None) -> ColumnElement[bool]:
+        return self
+
+
+@compiles(OneOf, "sqlite")
+def _one_of_sqlite(clause: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = compiler.process(clause.column, **kw), compiler.process(clause.values, **kw)
+    return f"{column} {'NOT IN' if clause.negated else 'IN'} (SELECT value FROM json_each({values}))"
+
+
+@compiles(OneOf, "postgresql")
+def _one_of_postgresql(clause: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = compiler.process(clause.column, **kw), compiler.process(clause.values, **kw)
+    array = f"ARRAY(SELECT jsonb_array_elements_text({values}::JSONB))"
+    return f"{column} <> ALL({array})" if clause.negated else f"{column} = ANY({array})"
+
+
+class EndsWith(ColumnElement[bool]):
+    """The last characters of `column` are `ending`, letter by letter."""
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any], ending: BindParameter[str]) -> None:
+        self.column, self.ending = column, ending
+
+    def self_group(self, against: Any = None) -> ColumnElement[bool]:
+        return self
+
+
+@compiles(EndsWith, "sqlite")
+def _ends_with_sqlite(clause: EndsWith, compiler: SQLCompiler, **kw: Any) -> str:
+    column, ending = compiler.process(clause.column, **kw), compiler.process(clause.ending, **kw)
+    again = compiler.process(clause.ending, **kw)
+    return f"substr({column}, -length({ending})) = {again}"
+
+
+@compiles(EndsWith, "postgresql")
+def _ends_with_postgresql(clause: EndsWith, compiler: SQLCompiler, **kw: Any) -> str:
+    column, ending = compiler.process(clause.column, **kw), compiler.process(clause.ending, **kw)
+    again = compiler.process(clause.ending, **kw)
+    return f"right({column}, length({ending})) = {again}"

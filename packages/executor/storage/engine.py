@@ -1,0 +1,68 @@
+"""What the file of a database brand has to offer the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+from executor.storage._statements import Bound, Statements
+
+T = TypeVar("T")
+
+Row = tuple[Any, ...]
+Durability = Literal["normal", "full"]
+
+
+class Cursor(Protocol):
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class Connection(Protocol):
+    """A driver's connection inside a transaction of the engine."""
+
+    def execute(self, text: str, parameters: Sequence[Any], /) -> Cursor: ...
+    def executemany(self, text: str, rows: Iterable[Sequence[Any]], /) -> object: ...
+
+
+class Engine(Protocol):
+    """Kept connections to one database that has the newest schema.
+
+    Thread-safe, and usable in a forked child, which gets connections of its own. Errors of the driver
+    come out as errors of ours.
+    """
+
+    @property
+    def sql(self) -> Statements: ...
+
+    def query(self, statement: Bound) -> list[Row]:
+        """One statement that reads."""
+        ...
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Several statements that see one moment. `work` may be called twice and must not write."""
+        ...
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """One transaction: committed when this returns, undone when it raises.
+
+        `work` may be called again after its writes were undone, and shares the transaction with the
+        `work` of other threads when these come at the same time.
+        """
+        ...
+
+    def path_matches(self, pattern: str) -> Bound:
+        """A condition: any affected path matches a regular expression from its beginning."""
+        ...
+
+    def text_occurs(self, text: str) -> Bound:
+        """A condition: `text`, in lower case, occurs in id, title, a path or the error message."""
+        ...
+
+    def text_list(self, values: Sequence[str]) -> str:
+        """Several texts as the one parameter that `one_of` and `none_of` clauses take."""
+        ...
+
+    def close(self) -> None: ...

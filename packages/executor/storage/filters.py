@@ -1,0 +1,247 @@
+"""A filter becomes conditions, and these become a statement that the indexes can answer in order.
+
+One of the conditions leads: where it allows several values, each value gets a part of its own, which an
+index gives in the order asked for, and the database merges the parts until the page is full. Were the
+values written as alternatives of one condition, all rows of all of them would be sorted for every page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from executor.errors import InvalidFilter
+from executor.models.execution import ExecutionFilter, TriggerKind
+from executor.models.text import ascii_lower, clean_text, encodable
+from executor.models.times import format_time, parse_time
+from executor.storage._statements import Bound, Statements
+from executor.storage.cursor import Position
+from executor.storage.engine import Engine
+
+_TUPLES: Final = tuple(field.name for field in fields(ExecutionFilter) if field.default == ())
+_VALUES: Final = tuple(name for name in _TUPLES if name != "path")
+_COLUMNS: Final = {"workspace": "workspace_id", "commit": "base_commit"}
+
+# Filters that an index answers in order, the one that leaves the fewest rows first.
+_LEADERS: Final = ("correlation_id", "parent_execution_id", "run_id", "status", "workspace", "trigger_kind")
+# More parts than this cost more than sorting.
+_MOST_PARTS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """`parts` exclude each other; each is a list of conditions that hold together."""
+
+    parts: tuple[tuple[Bound, ...], ...]
+
+    def anywhere(self) -> Bound:
+        """All of it as one condition, for questions that want no order. Empty text: everything."""
+        if len(self.parts) == 1:
+            return joined(" AND ", self.parts[0])
+        return joined(" OR ", [(f"({text})", values) for text, values in map(_all_of, self.parts)])
+
+    def with_all(self, more: Iterable[Bound]) -> Conditions:
+        extra = tuple(more)
+        return Conditions(tuple((*part, *extra) for part in self.parts))
+
+
+def _all_of(part: Sequence[Bound]) -> Bound:
+    return joined(" AND ", part)
+
+
+def joined(word: str, conditions: Iterable[Bound]) -> Bound:
+    listed = list(conditions)
+    return word.join(text for text, _ in listed), tuple(v for _, values in listed for v in values)
+
+
+def check_filter(filter: ExecutionFilter | None) -> ExecutionFilter:
+    """The filter with its times in the stored form. Raises InvalidFilter, InvalidTime."""
+    if filter is None:
+        return ExecutionFilter()
+    if not isinstance(filter, ExecutionFilter):
+        raise InvalidFilter(f"{filter!r} is no ExecutionFilter")
+    for name in _TUPLES:
+        values = getattr(filter, name)
+        if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+            raise InvalidFilter(f"{name} is {values!r}; give texts, such as {name}=('…',)")
+    for name in ("unresolved", "awaiting"):
+        if not isinstance(getattr(filter, name), bool | None):
+            raise InvalidFilter(f"{name} is {getattr(filter, name)!r}; it is True, False or None")
+    if filter.q is not None and not isinstance(filter.q, str):
+        raise InvalidFilter(f"q is {filter.q!r}; it is a text")
+    values = {field.name: getattr(filter, field.name) for field in fields(ExecutionFilter)}
+    values |= {name: tuple(encodable(v) for v in values[name]) for name in _TUPLES}
+    values |= {name: _stored_time(name, values[name]) for name in ("since", "until")}
+    return ExecutionFilter(**values)
+
+
+def _stored_time(name: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise InvalidFilter(f"{name} is {text!r}; it is a time as text")
+    return format_time(parse_time(text, name), name)
+
+
+def conditions(filter: ExecutionFilter, engine: Engine, own_workspace_id: str | None) -> Conditions:
+    """What a checked filter asks. Raises InvalidFilter for a path pattern that can match nothing."""
+    building = _Building(engine, own_workspace_id)
+    leader = _leader(filter)
+    rest: list[Bound] = []
+    for name in _VALUES:
+        wanted, unwanted = _sorted_out(getattr(filter, name))
+        if wanted and name != leader:
+            rest.append(building.any_of(name, wanted))
+        if unwanted:
+            rest.append(building.none_of(name, unwanted))
+    rest.extend(building.paths(filter.path))
+    rest.extend(building.others(filter, led=leader == "unresolved"))
+    if leader is None:
+        return Conditions((tuple(rest),))
+    if leader == "unresolved":
+        sql = engine.sql
+        return Conditions(
+            ((sql.where_failed(),), (sql.where_rolled_back(),), (sql.where_awaiting(),))
+        ).with_all([*rest, sql.where_unsettled()])
+    wanted, _ = _sorted_out(getattr(filter, leader))
+    parts = [part for value in wanted for part in building.parts(leader, value)]
+    return Conditions(tuple((part,) for part in parts)).with_all(rest)
+
+
+def _leader(filter: ExecutionFilter) -> str | None:
+    for name in _LEADERS:
+        wanted, _ = _sorted_out(getattr(filter, name))
+        if 1 <= len(wanted) <= _MOST_PARTS:
+            return name
+        if name == "status" and filter.unresolved and not wanted:
+            return "unresolved"
+    return None
+
+
+def _sorted_out(values: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is asked for and what is excluded, each once."""
+    wanted = dict.fromkeys(value for value in values if not value.startswith("!"))
+    unwanted = dict.fromkeys(value[1:] for value in values if value.startswith("!"))
+    return list(wanted), list(unwanted)
+
+
+class _Building:
+    """Makes conditions out of the clauses of an engine."""
+
+    def __init__(self, engine: Engine, own_workspace_id: str | None) -> None:
+        self._engine = engine
+        self._own = own_workspace_id
+
+    def _clause(self, name: str, question: str) -> Callable[..., Bound]:
+        clause: Callable[..., Bound] = getattr(
+            self._engine.sql, f"where_{_COLUMNS.get(name, name)}_{question}"
+        )
+        return clause
+
+    def _keywords(self, name: str) -> dict[str, Any]:
+        return {"own_workspace_id": self._own} if name == "workspace" else {}
+
+    def parts(self, name: str, value: str) -> list[Bound]:
+        """What exclusive conditions say that the effective value is this one."""
+        sql = self._engine.sql
+        found = [self._clause(name, "is")(value=value)]
+        if name == "correlation_id":
+            found.append(sql.where_correlation_id_is_own(value=value))
+        if name == "trigger_kind" and value == TriggerKind.MANUAL:
+            found.append(sql.where_trigger_kind_is_missing())
+        if name == "workspace" and value == self._own:
+            found.append(sql.where_workspace_id_is_missing())
+        return found
+
+    def any_of(self, name: str, values: Sequence[str]) -> Bound:
+        if len(values) == 1:
+            text, parameters = joined(" OR ", self.parts(name, values[0]))
+            return f"({text})", parameters
+        return self._clause(name, "one_of")(values=self._engine.text_list(values), **self._keywords(name))
+
+    def none_of(self, name: str, values: Sequence[str]) -> Bound:
+        text, parameters = self._clause(name, "none_of")(
+            values=self._engine.text_list(values), **self._keywords(name)
+        )
+        return f"({text})", parameters
+
+    def paths(self, patterns: Sequence[str]) -> list[Bound]:
+        wanted, unwanted = _sorted_out(patterns)
+        found = []
+        if wanted:
+            text, values = joined(" OR ", [self._engine.path_matches(path_pattern(p)) for p in wanted])
+            found.append((f"({text})", values))
+        for pattern in unwanted:
+            text, values = self._engine.path_matches(path_pattern(pattern))
+            found.append((f"NOT {text}", values))
+        return found
+
+    def others(self, filter: ExecutionFilter, *, led: bool) -> list[Bound]:
+        sql: Statements = self._engine.sql
+        found = []
+        if filter.q:
+            found.append(self._engine.text_occurs(ascii_lower(clean_text(filter.q))))
+        if filter.since is not None:
+            found.append(sql.where_started_since(value=filter.since))
+        if filter.until is not None:
+            found.append(sql.where_started_until(value=filter.until))
+        if filter.awaiting is not None:
+            found.append(grouped(sql.where_awaiting() if filter.awaiting else sql.where_not_awaiting()))
+        if filter.unresolved is not None and not led:
+            found.append(grouped(sql.where_unresolved() if filter.unresolved else sql.where_not_unresolved()))
+        return found
+
+
+def grouped(condition: Bound) -> Bound:
+    text, values = condition
+    return f"({text})", values
+
+
+def path_pattern(pattern: str) -> str:
+    """The regular expression of a pattern in the manner of gitignore. Raises InvalidFilter."""
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+    try:
+        expression, include = GitIgnoreSpecPattern.pattern_to_regex(pattern)
+    except ValueError:
+        expression, include = None, None
+    if expression is None or not include:
+        raise InvalidFilter(f"path pattern {pattern!r} matches nothing; give one such as 'src/**/*.py'")
+    return str(expression)
+
+
+def list_statement(
+    head: str,
+    asked: Conditions,
+    sql: Statements,
+    *,
+    limit: int,
+    offset: int = 0,
+    after: Position | None = None,
+    oldest_first: bool = False,
+) -> Bound:
+    """The rows in order, from where a page ended on."""
+    if after is not None:
+        seek = sql.where_after if oldest_first else sql.where_before
+        asked = asked.with_all([seek(started_at=after.started_at, execution_id=after.execution_id)])
+    text, values = joined(" UNION ALL ", [_selecting(head, part) for part in asked.parts])
+    direction = "" if oldest_first else " DESC"
+    text += f" ORDER BY started_at{direction}, execution_id{direction} LIMIT {sql.MARK} OFFSET {sql.MARK}"
+    return text, (*values, limit, offset)
+
+
+def _selecting(head: str, part: Sequence[Bound]) -> Bound:
+    text, values = _all_of(part)
+    return (f"{head} WHERE {text}" if text else head), values
+
+
+def count_statement(head: str, asked: Conditions, sql: Statements, at_most: int) -> Bound:
+    text, values = joined(" UNION ALL ", [_selecting(head, part) for part in asked.parts])
+    return f"SELECT count(*) FROM ({text} LIMIT {sql.MARK}) AS counted", (*values, at_most)
+
+
+def group_statement(head: str, condition: Bound, columns: int) -> Bound:
+    text, values = _selecting(head, [condition] if condition[0] else [])
+    places = ", ".join(str(place + 1) for place in range(columns))
+    return (f"{text} GROUP BY {places}" if columns else text), values

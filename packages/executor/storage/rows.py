@@ -1,0 +1,106 @@
+"""Rows become records, events become text and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from executor.errors import InvalidInput
+from executor.models.execution import EventRecord, ExecutionRecord, LinkRecord, StepRecord, WorkspaceRecord
+from executor.models.text import clean_text
+from executor.storage.engine import Row
+
+# Of 64 KB a line of `events.jsonl` may have, what is left beside the fields every event has.
+EVENT_DATA_BYTES: Final = 60 * 1024
+COMMON_FIELDS: Final = frozenset({"event", "execution_id", "correlation_id", "seq", "timestamp"})
+
+
+def execution(row: Row, own_workspace_id: str | None) -> ExecutionRecord:
+    """A row in the order of the record's fields; the database has no truth values and no workspace."""
+    record = ExecutionRecord(*row)
+    record.verification_passed = bool(record.verification_passed)
+    record.health_checks_passed = bool(record.health_checks_passed)
+    record.rolled_back = bool(record.rolled_back)
+    if record.workspace_id is None:
+        record.workspace_id = own_workspace_id
+    return record
+
+
+def executions(rows: Iterable[Row], own_workspace_id: str | None) -> list[ExecutionRecord]:
+    return [execution(row, own_workspace_id) for row in rows]
+
+
+def event(row: Row) -> EventRecord:
+    name, execution_id, correlation_id, seq, timestamp, data, position = row
+    return EventRecord(name, execution_id, correlation_id, seq, timestamp, _event_data(data), position)
+
+
+def _event_data(text: object) -> Mapping[str, Any]:
+    try:
+        data = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        data = None
+    return data if isinstance(data, dict) else {}
+
+
+def step(row: Row) -> StepRecord:
+    return StepRecord(*row)
+
+
+def link(row: Row) -> LinkRecord:
+    return LinkRecord(*row)
+
+
+def workspace(row: Row) -> WorkspaceRecord:
+    return WorkspaceRecord(*row)
+
+
+def event_text(data: Mapping[str, Any]) -> str:
+    """An ASCII JSON object of at most 60 KB. What is longer is shortened and gets `truncated`.
+
+    Raises InvalidInput for what is no JSON, or hides a field every event has.
+    """
+    text = _as_json(data)
+    if not COMMON_FIELDS.isdisjoint(data):
+        taken = ", ".join(sorted(COMMON_FIELDS.intersection(data)))
+        raise InvalidInput(f"an event's own fields cannot be called {taken}; every event has these")
+    if "\\u0000" in text or "\\ud" in text:
+        text = _as_json(_cleaned(data))
+    if len(text) <= EVENT_DATA_BYTES:
+        return text
+    for longest in (8192, 1024, 128):
+        text = _as_json({**_shortened(_cleaned(data), longest), "truncated": True})
+        if len(text) <= EVENT_DATA_BYTES:
+            return text
+    return _as_json({"truncated": True})
+
+
+def _as_json(data: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(data, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as cause:
+        raise InvalidInput(f"the fields of an event are no JSON: {cause}") from cause
+
+
+def _cleaned(value: Any) -> Any:
+    """With text as the engines hold it, surrogate pairs made whole; keys are text afterwards."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): _cleaned(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(item) for item in value]
+    return value
+
+
+def _shortened(value: Any, longest: int) -> Any:
+    """Texts cut to `longest` characters, lists and objects to a sixteenth as many members."""
+    if isinstance(value, str):
+        return value if len(value) <= longest else value[: longest - 1] + "…"
+    if isinstance(value, dict):
+        kept = list(value.items())[: longest // 16]
+        return {key[:longest]: _shortened(item, longest) for key, item in kept}
+    if isinstance(value, list):
+        return [_shortened(item, longest) for item in value[: longest // 16]]
+    return value

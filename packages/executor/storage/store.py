@@ -1,0 +1,1108 @@
+"""`ExecutionStore`: the record of all executions, whatever database it is kept in."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from executor.errors import (
+    AmbiguousId,
+    CorrelationMismatch,
+    ExecutionEnded,
+    ExecutionExists,
+    ExecutionNotFound,
+    InvalidInput,
+    InvalidLimit,
+    InvalidSettings,
+    InvalidState,
+    ParentNotFound,
+    SelfParent,
+    StepEnded,
+    StepNotFound,
+)
+from executor.graph import needs_someone
+from executor.models.execution import (
+    ATTEMPT_TRIGGERS,
+    TERMINAL_STATUSES,
+    EventRecord,
+    EventType,
+    ExecutionFilter,
+    ExecutionRecord,
+    ExecutionStatus,
+    Lineage,
+    LinkRecord,
+    Page,
+    Statistics,
+    StepRecord,
+    StepStatus,
+    WorkspaceRecord,
+)
+from executor.models.ids import check_execution_id, check_label
+from executor.models.numbers import check_count, check_limit, check_seconds
+from executor.models.times import Clock, format_time, utc_now
+from executor.storage import checks, rows
+from executor.storage.base import ExecutionStorage, Scope
+from executor.storage.cursor import Position, decode_cursor, encode_cursor
+from executor.storage.engine import Connection, Durability, Engine, Row
+from executor.storage.filters import (
+    Conditions,
+    check_filter,
+    conditions,
+    count_statement,
+    group_statement,
+    grouped,
+    joined,
+    list_statement,
+)
+from executor.storage.location import (
+    DATABASE_FILE,
+    create_state_directory,
+    ensure_workspace_id,
+    read_workspace_id,
+    resolve_workspace,
+    state_directory,
+)
+from executor.storage.statistics import COUNTED, count_column, count_columns, summarize
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from executor.models.change import Changeset
+    from executor.models.decision import GovernanceDecision
+    from executor.models.plan import ChangePlan
+    from executor.storage._statements import Bound, Statements
+
+LIST_LIMIT: Final = 10_000
+TOTAL_COUNTED: Final = 10_000
+
+# Generations and rows a statement is asked for at most: more than any database holds.
+_BOUNDLESS: Final = 1_000_000_000
+# Ancestors fetched at a time: a cycle among them is noticed after as many rows.
+_ANCESTORS_AT_A_TIME: Final = 1_000
+_CANDIDATES_SHOWN: Final = 6
+
+# What has to be equal for a second start to be the same start.
+_START_FIELDS: Final = (
+    "plan_id",
+    "changeset_id",
+    "decision_id",
+    "checksum",
+    "verdict",
+    "risk_level",
+    "affected_paths",
+    "artifact_path",
+    "correlation_id",
+    "parent_execution_id",
+    "trigger_kind",
+    "run_id",
+    "workspace_id",
+    "title",
+    "actor",
+    "base_commit",
+    "branch",
+    "session",
+)
+
+
+_START_EVENT_FIELDS: Final = (
+    "trigger_kind",
+    "parent_execution_id",
+    "run_id",
+    "attempt",
+    "workspace_id",
+    "actor",
+    "title",
+    "verdict",
+    "risk_level",
+    "checksum",
+)
+_STARTED_AT: Final = [field.name for field in fields(ExecutionRecord)].index("started_at")
+
+
+class _Family(NamedTuple):
+    correlation_id: str
+    attempt: int
+    status: str
+
+
+class ExecutionStore(ExecutionStorage):
+    """The executions of a workspace, or of all workspaces that share a database.
+
+    `url` wins (`sqlite:///…`), then EXECUTOR_DATABASE_URL, then the file in the state directory of
+    `workspace` (the current directory by default), which is made when it is missing. With a URL the
+    workspace only names the default scope.
+
+    `durability="normal"`: a loss of power may take the last commits, a dying process none.
+    `durability="full"`: nothing acknowledged is lost; many threads share the wait for the disk.
+    `migrate=False` raises SchemaOutdated in place of upgrading an older database.
+    """
+
+    def __init__(
+        self,
+        workspace: str | os.PathLike[str] | None = None,
+        *,
+        url: str | None = None,
+        durability: Durability = "normal",
+        clock: Clock = utc_now,
+        migrate: bool = True,
+    ) -> None:
+        if durability not in ("normal", "full"):
+            raise InvalidSettings(f"durability is {durability!r}; use 'normal' or 'full'")
+        self._clock = clock
+        self._workspace_id: str | None = None
+        self._own_id: str | None = None
+        url = url if url is not None else os.environ.get("EXECUTOR_DATABASE_URL") or None
+        self._state = state_directory(resolve_workspace(workspace))
+        if url is None:
+            create_state_directory(self._state)
+        self._engine, self._db_path = _open(
+            url if url is not None else self._state / DATABASE_FILE, durability, migrate
+        )
+        self._sql: Statements = self._engine.sql
+        if url is None:
+            self._workspace_id = ensure_workspace_id(self._state)
+
+    @property
+    def db_path(self) -> Path:
+        """The database file."""
+        return self._db_path
+
+    @property
+    def workspace_id(self) -> str:
+        if self._workspace_id is None:
+            self._workspace_id = ensure_workspace_id(self._state)
+        return self._workspace_id
+
+    @property
+    def _own_workspace_id(self) -> str | None:
+        """The workspace that rows without one belong to: the one whose state directory holds the file."""
+        if self._own_id is None:
+            self._own_id = read_workspace_id(self._db_path.parent, {}) or self._known_workspace_id()
+        return self._own_id
+
+    def _known_workspace_id(self) -> str | None:
+        """The default scope as far as it exists: asking makes none."""
+        return self._workspace_id or read_workspace_id(self._state)
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def __repr__(self) -> str:
+        return f"ExecutionStore({str(self._db_path)!r})"
+
+    def _now(self) -> str:
+        return format_time(self._clock())
+
+    # Recording.
+
+    def record_execution_start(
+        self,
+        execution_id: str,
+        plan_id: str,
+        changeset_id: str,
+        decision_id: str,
+        checksum: str,
+        verdict: str,
+        risk_level: str,
+        affected_paths: Sequence[str],
+        artifact_path: str | None,
+        correlation_id: str | None = None,
+        parent_execution_id: str | None = None,
+        trigger_kind: str = "manual",
+        run_id: str | None = None,
+        *,
+        workspace_id: str | None = None,
+        title: str | None = None,
+        why: str | None = None,
+        actor: str | None = None,
+        base_commit: str | None = None,
+        branch: str | None = None,
+        session: str | None = None,
+        started_at: datetime | str | None = None,
+        plan: ChangePlan | None = None,
+        changeset: Changeset | None = None,
+        decision: GovernanceDecision | None = None,
+        base_contents: Mapping[str, bytes] | None = None,
+    ) -> ExecutionRecord:
+        now = self._now()
+        values: dict[str, Any] = {
+            "execution_id": check_execution_id(execution_id),
+            "plan_id": checks.text("plan_id", plan_id),
+            "changeset_id": checks.text("changeset_id", changeset_id),
+            "decision_id": checks.text("decision_id", decision_id),
+            "checksum": checks.text("checksum", checksum),
+            "verdict": checks.verdict(verdict),
+            "status": "pending",
+            "risk_level": checks.risk_level(risk_level),
+            "affected_paths": checks.paths(affected_paths),
+            "started_at": now if started_at is None else checks.time("started_at", started_at),
+            "artifact_path": checks.optional_text("artifact_path", artifact_path),
+            "created_at": now,
+            "correlation_id": correlation_id
+            if correlation_id is None
+            else check_label("correlation id", correlation_id),
+            "parent_execution_id": parent_execution_id
+            if parent_execution_id is None
+            else checks.asked_id(parent_execution_id, "parent execution id"),
+            "trigger_kind": checks.trigger_kind(trigger_kind),
+            "run_id": run_id if run_id is None else check_label("run id", run_id),
+            "workspace_id": self.workspace_id
+            if workspace_id is None
+            else check_label("workspace id", workspace_id),
+            "title": checks.optional_text("title", title),
+            "actor": checks.optional_text("actor", actor),
+            "attempt": 1,
+            "base_commit": checks.optional_text("base_commit", base_commit),
+            "branch": checks.optional_text("branch", branch),
+            "session": checks.optional_text("session", session),
+        }
+        if parent_execution_id == execution_id:
+            raise SelfParent(execution_id)
+        given_time = None if started_at is None else values["started_at"]
+        why = checks.optional_text("why", why)
+        documents = self._documents(values, plan, changeset, decision, base_contents)
+
+        def work(connection: Connection) -> ExecutionRecord:
+            row = values | self._place_in_graph(connection, values)
+            if connection.execute(*self._sql.start_execution(**row)).rowcount < 1:
+                return self._same_start(connection, row, given_time)
+            for statement in documents(row["correlation_id"]):
+                connection.execute(*statement)
+            self._append_one(
+                connection,
+                EventType.EXECUTION_START,
+                execution_id,
+                row["correlation_id"],
+                now,
+                _start_data(row, why),
+            )
+            return ExecutionRecord(**row)
+
+        return self._engine.write(work)
+
+    def _place_in_graph(self, connection: Connection, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Correlation and attempt, which depend on the parent. Raises ParentNotFound, CorrelationMismatch."""
+        execution_id, given = values["execution_id"], values["correlation_id"]
+        parent_id = values["parent_execution_id"]
+        if parent_id is None:
+            return {"correlation_id": execution_id if given is None else given}
+        parent = self._family(connection, parent_id)
+        if parent is None:
+            raise ParentNotFound(execution_id, parent_id)
+        if given is not None and given != parent.correlation_id:
+            raise CorrelationMismatch(execution_id, given, parent_id, parent.correlation_id)
+        attempt = parent.attempt + 1 if values["trigger_kind"] in ATTEMPT_TRIGGERS else 1
+        return {"correlation_id": parent.correlation_id, "attempt": attempt}
+
+    def _family(self, connection: Connection, execution_id: str) -> _Family | None:
+        row = connection.execute(*self._sql.select_family(execution_id=execution_id)).fetchone()
+        return None if row is None else _Family(*row)
+
+    def _same_start(
+        self, connection: Connection, row: Mapping[str, Any], given_time: str | None
+    ) -> ExecutionRecord:
+        """The record that has the id, when this start is the one it came from. Raises ExecutionExists."""
+        (found,) = connection.execute(
+            *self._sql.select_execution(execution_id=row["execution_id"])
+        ).fetchall()
+        first = rows.execution(found, self._own_workspace_id)
+        wanted = ExecutionRecord(**row)
+        differing = [name for name in _START_FIELDS if getattr(first, name) != getattr(wanted, name)]
+        if given_time is not None and first.started_at != given_time:
+            differing.append("started_at")
+        if differing:
+            raise ExecutionExists(first.execution_id, differing)
+        return first
+
+    def _documents(
+        self,
+        values: Mapping[str, Any],
+        plan: ChangePlan | None,
+        changeset: Changeset | None,
+        decision: GovernanceDecision | None,
+        base_contents: Mapping[str, bytes] | None,
+    ) -> Callable[[str], Iterable[Bound]]:
+        """What to write once the correlation is known. Raises InvalidInput for a foreign document."""
+        if plan is None and changeset is None and decision is None and not base_contents:
+            return lambda correlation_id: ()
+        from executor.storage import documents
+
+        for name, document in (("plan_id", plan), ("changeset_id", changeset), ("decision_id", decision)):
+            if document is not None and getattr(document, name) != values[name]:
+                raise InvalidInput(
+                    f"the document has the {name} {getattr(document, name)!r}, not {values[name]!r}"
+                )
+        contents = documents.contents_of(changeset, base_contents)
+        texts = {
+            "plan": documents.encode(plan) if plan is not None else None,
+            "changeset": documents.encode(documents.without_contents(changeset))
+            if changeset is not None
+            else None,
+            "decision": documents.encode(decision) if decision is not None else None,
+        }
+        sql, created_at = self._sql, values["created_at"]
+
+        def statements(correlation_id: str) -> Iterable[Bound]:
+            if texts["plan"] is not None:
+                yield sql.insert_plan(
+                    plan_id=values["plan_id"],
+                    correlation_id=correlation_id,
+                    document=texts["plan"],
+                    created_at=created_at,
+                )
+            if texts["changeset"] is not None:
+                yield sql.insert_changeset(
+                    changeset_id=values["changeset_id"],
+                    correlation_id=correlation_id,
+                    checksum=values["checksum"],
+                    document=texts["changeset"],
+                    created_at=created_at,
+                )
+            if texts["decision"] is not None:
+                yield sql.insert_decision(
+                    decision_id=values["decision_id"],
+                    correlation_id=correlation_id,
+                    document=texts["decision"],
+                    created_at=created_at,
+                )
+            for sha256, content in contents.items():
+                yield sql.insert_content(sha256=sha256, correlation_id=correlation_id, content=content)
+
+        return statements
+
+    def record_execution_end(
+        self,
+        execution_id: str,
+        status: str,
+        duration_seconds: float | None = None,
+        files_changed: int = 0,
+        verification_passed: bool = False,
+        health_checks_passed: bool = False,
+        rolled_back: bool = False,
+        error_message: str | None = None,
+        error_step: str | None = None,
+        error_code: str | None = None,
+        *,
+        ended_at: datetime | str | None = None,
+    ) -> None:
+        now = self._now()
+        execution_id = checks.asked_id(execution_id)
+        values: dict[str, Any] = {
+            "status": checks.terminal_status(status),
+            "ended_at": now if ended_at is None else checks.time("ended_at", ended_at),
+            "duration_seconds": duration_seconds
+            if duration_seconds is None
+            else check_seconds("duration_seconds", duration_seconds),
+            "files_changed": check_count("files_changed", files_changed),
+            "verification_passed": checks.flag("verification_passed", verification_passed),
+            "health_checks_passed": checks.flag("health_checks_passed", health_checks_passed),
+            "rolled_back": checks.flag("rolled_back", rolled_back),
+            "error_message": checks.optional_text("error_message", error_message),
+            "error_step": checks.error_step(error_step),
+            "error_code": checks.optional_text("error_code", error_code),
+        }
+
+        def work(connection: Connection) -> None:
+            ended = connection.execute(
+                *self._sql.end_execution(execution_id=execution_id, **values)
+            ).fetchall()
+            if not ended:
+                self._same_end(connection, execution_id, values, ended_at is not None)
+                return
+            ((correlation_id, first_step, code, message),) = ended
+            data = _without_none(
+                {
+                    "status": values["status"],
+                    "duration_seconds": values["duration_seconds"],
+                    "files_changed": files_changed,
+                    "verification_passed": verification_passed,
+                    "health_checks_passed": health_checks_passed,
+                    "rolled_back": rolled_back,
+                    "error_step": first_step,
+                    "error_code": code,
+                    "error_message": message,
+                }
+            )
+            self._append_one(connection, EventType.EXECUTION_END, execution_id, correlation_id, now, data)
+
+        self._engine.write(work)
+
+    def _same_end(
+        self, connection: Connection, execution_id: str, values: Mapping[str, Any], with_time: bool
+    ) -> None:
+        """Returns when this end is the one the execution had. Raises ExecutionNotFound, ExecutionEnded."""
+        found = connection.execute(*self._sql.select_execution(execution_id=execution_id)).fetchall()
+        if not found:
+            raise ExecutionNotFound(execution_id)
+        first = rows.execution(found[0], None)
+        # The first failing step was recorded whichever was given here.
+        compared = {**values, "error_step": None}
+        if not with_time:
+            compared["ended_at"] = None
+        if any(value is not None and getattr(first, name) != value for name, value in compared.items()):
+            raise ExecutionEnded(execution_id, first.status)
+
+    def update_execution_status(
+        self,
+        execution_id: str,
+        status: str,
+        error_message: str | None = None,
+        error_step: str | None = None,
+    ) -> None:
+        execution_id = checks.asked_id(execution_id)
+        statement = self._sql.update_status(
+            execution_id=execution_id,
+            status=checks.running_status(status),
+            error_message=checks.optional_text("error_message", error_message),
+            error_step=checks.error_step(error_step),
+        )
+
+        def work(connection: Connection) -> None:
+            if not connection.execute(*statement).fetchall():
+                raise ExecutionEnded(execution_id, self._existing(connection, execution_id).status)
+
+        self._engine.write(work)
+
+    def _existing(self, connection: Connection, execution_id: str) -> _Family:
+        family = self._family(connection, execution_id)
+        if family is None:
+            raise ExecutionNotFound(execution_id)
+        return family
+
+    def record_step_start(
+        self, execution_id: str, step_num: int, step_name: str, log_ref: str | None = None
+    ) -> int:
+        now = self._now()
+        execution_id = checks.asked_id(execution_id)
+        number, name = check_count("step_num", step_num), checks.step_name(step_name)
+        log_ref = checks.optional_text("log_ref", log_ref)
+
+        def work(connection: Connection) -> int:
+            family = self._existing(connection, execution_id)
+            if family.status in TERMINAL_STATUSES:
+                raise ExecutionEnded(execution_id, family.status)
+            ((step_id,),) = connection.execute(
+                *self._sql.insert_step(
+                    execution_id=execution_id,
+                    step_num=number,
+                    step_name=name,
+                    status=StepStatus.RUNNING.value,
+                    started_at=now,
+                    log_ref=log_ref,
+                )
+            ).fetchall()
+            data = _without_none(
+                {"step_id": step_id, "step_num": number, "step_name": name, "log_ref": log_ref}
+            )
+            self._append_one(connection, EventType.STEP_START, execution_id, family.correlation_id, now, data)
+            return int(step_id)
+
+        return self._engine.write(work)
+
+    def record_step_end(
+        self,
+        step_id: int,
+        status: str,
+        duration_seconds: float | None = None,
+        error_code: str | None = None,
+        error_message: str | None = None,
+    ) -> None:
+        now = self._now()
+        if type(step_id) is not int or not 0 <= step_id < 2**63:
+            raise StepNotFound(step_id)
+        values: dict[str, Any] = {
+            "status": checks.step_end(status),
+            "duration_seconds": duration_seconds
+            if duration_seconds is None
+            else check_seconds("duration_seconds", duration_seconds),
+            "error_code": checks.optional_text("error_code", error_code),
+            "error_message": checks.optional_text("error_message", error_message),
+        }
+
+        def work(connection: Connection) -> None:
+            ended = connection.execute(
+                *self._sql.end_step(step_id=step_id, ended_at=now, **values)
+            ).fetchall()
+            if not ended:
+                self._same_step_end(connection, step_id, values)
+                return
+            step = rows.step(ended[0])
+            data = {"step_id": step_id, "step_num": step.step_num, "step_name": step.step_name, **values}
+            family = self._existing(connection, step.execution_id)
+            self._append_one(
+                connection,
+                EventType.STEP_END,
+                step.execution_id,
+                family.correlation_id,
+                now,
+                _without_none(data),
+            )
+
+        self._engine.write(work)
+
+    def _same_step_end(self, connection: Connection, step_id: int, values: Mapping[str, Any]) -> None:
+        found = connection.execute(*self._sql.select_step(step_id=step_id)).fetchall()
+        if not found:
+            raise StepNotFound(step_id)
+        first = rows.step(found[0])
+        if any(getattr(first, name) != value for name, value in values.items()):
+            raise StepEnded(step_id, first.status)
+
+    def record_many(self, rows: Iterable[ExecutionRecord | Mapping[str, Any]]) -> int:
+        from executor.storage.imports import batches
+
+        written = 0
+        for batch in batches(rows):
+            self._engine.write(partial(self._import, batch=batch))
+            written += len(batch)
+        return written
+
+    def _import(self, connection: Connection, batch: Sequence[Sequence[Any]]) -> None:
+        from executor.storage.imports import COLUMNS, Family, settle_families
+
+        def stored(ids: Sequence[str]) -> dict[str, Family]:
+            statement = self._sql.select_families(values=self._engine.text_list(ids))
+            return {row[0]: Family(row[1], row[2]) for row in connection.execute(*statement).fetchall()}
+
+        settled = [list(values) for values in batch]
+        settle_families(settled, stored, self.workspace_id)
+        ids = [values[COLUMNS.index("execution_id")] for values in settled]
+        taken = connection.execute(*self._sql.select_taken(values=self._engine.text_list(ids))).fetchone()
+        if taken is None and len(set(ids)) < len(ids):
+            taken = next([name] for name, times in Counter(ids).items() if times > 1)
+        if taken is not None:
+            raise ExecutionExists(taken[0], ["content"])
+        connection.executemany(self._sql.IMPORT_EXECUTION, settled)
+
+    def append_events(
+        self, execution_id: str, events: Sequence[tuple[str, Mapping[str, Any]]]
+    ) -> list[EventRecord]:
+        execution_id = checks.asked_id(execution_id)
+        now = self._now()
+        encoded = [(checks.event(event), rows.event_text(data)) for event, data in events]
+
+        def work(connection: Connection) -> list[Row]:
+            correlation_id = self._existing(connection, execution_id).correlation_id
+            (last,) = connection.execute(*self._sql.select_last_event(execution_id=execution_id)).fetchall()
+            numbered = [
+                (correlation_id, execution_id, last[0] + n, last[1] + n, event, now, text)
+                for n, (event, text) in enumerate(encoded, 1)
+            ]
+            connection.executemany(self._sql.INSERT_EVENT, numbered)
+            return numbered
+
+        written = self._engine.write(work)
+        return [
+            rows.event((event, execution, correlation, seq, timestamp, text, position))
+            for correlation, execution, seq, position, event, timestamp, text in written
+        ]
+
+    def _append_one(
+        self,
+        connection: Connection,
+        event: EventType,
+        execution_id: str,
+        correlation_id: str,
+        timestamp: str,
+        data: Mapping[str, Any],
+    ) -> None:
+        connection.execute(
+            *self._sql.append_event(
+                correlation_id=correlation_id,
+                execution_id=execution_id,
+                event=event.value,
+                timestamp=timestamp,
+                data=rows.event_text(data),
+            )
+        )
+
+    def add_link(self, source_id: str, kind: str, target_id: str) -> None:
+        source_id, target_id = checks.asked_id(source_id), checks.asked_id(target_id)
+        kind = checks.link_kind(kind)
+
+        def work(connection: Connection) -> None:
+            correlation_id = self._existing(connection, source_id).correlation_id
+            self._existing(connection, target_id)
+            connection.execute(
+                *self._sql.insert_link(
+                    source_id=source_id, kind=kind, target_id=target_id, correlation_id=correlation_id
+                )
+            )
+
+        self._engine.write(work)
+
+    def dismiss(self, execution_id: str, reason: str, actor: str | None = None) -> None:
+        data = _without_none(
+            {"reason": checks.text("reason", reason), "actor": checks.optional_text("actor", actor)}
+        )
+        self._set_dismissed(execution_id, True, data)
+
+    def undismiss(self, execution_id: str, reason: str | None = None, actor: str | None = None) -> None:
+        data = _without_none(
+            {"reason": checks.optional_text("reason", reason), "actor": checks.optional_text("actor", actor)}
+        )
+        self._set_dismissed(execution_id, False, data)
+
+    def _set_dismissed(self, execution_id: str, dismissed: bool, data: Mapping[str, Any]) -> None:
+        now = self._now()
+        execution_id = checks.asked_id(execution_id)
+
+        def work(connection: Connection) -> None:
+            record = self._record(connection, execution_id)
+            if dismissed and not needs_someone(record):
+                raise InvalidState(
+                    execution_id,
+                    record.status,
+                    "only what failed, was rolled back or awaits approval is dismissed",
+                )
+            statement = self._sql.select_dismissed(execution_id=execution_id)
+            if bool(connection.execute(*statement).fetchall()) == dismissed:
+                return
+            event = EventType.DISMISSED if dismissed else EventType.UNDISMISSED
+            self._append_one(connection, event, execution_id, str(record.correlation_id), now, data)
+
+        self._engine.write(work)
+
+    def register_workspace(self, workspace_id: str, host: str, path: str) -> None:
+        statement = self._sql.register_workspace(
+            workspace_id=check_label("workspace id", workspace_id),
+            host=checks.text("host", host),
+            path=checks.text("path", path),
+            created_at=self._now(),
+        )
+        self._engine.write(lambda connection: _run(connection, statement))
+
+    # Reading.
+
+    def get_execution(self, execution_id: str) -> ExecutionRecord | None:
+        found = self._engine.query(self._sql.select_execution(execution_id=checks.asked_id(execution_id)))
+        return rows.execution(found[0], self._own_workspace_id) if found else None
+
+    def _record(self, connection: Connection, execution_id: str) -> ExecutionRecord:
+        found = connection.execute(*self._sql.select_execution(execution_id=execution_id)).fetchall()
+        if not found:
+            raise ExecutionNotFound(execution_id)
+        return rows.execution(found[0], self._own_workspace_id)
+
+    def get_execution_steps(self, execution_id: str) -> list[StepRecord]:
+        found = self._engine.query(self._sql.select_steps(execution_id=checks.asked_id(execution_id)))
+        return [rows.step(row) for row in found]
+
+    def list_executions(
+        self,
+        filter: ExecutionFilter | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+        *,
+        oldest_first: bool = False,
+        with_total: bool = False,
+        offset: int = 0,
+    ) -> Page[ExecutionRecord]:
+        check_limit("limit", limit, LIST_LIMIT)
+        _check_offset(offset)
+        filter = check_filter(filter)
+        after = None if cursor is None else decode_cursor(cursor, filter, oldest_first=oldest_first)
+        own = self._own_workspace_id
+        asked = conditions(filter, self._engine, own)
+        statement = self._listing(
+            asked, limit=limit + 1, offset=offset, after=after, oldest_first=oldest_first
+        )
+        if with_total:
+            counting = self._counting(asked)
+            found, ((total,),) = self._engine.read(
+                lambda connection: (_run(connection, statement), _run(connection, counting))
+            )
+        else:
+            found, total = self._engine.query(statement), None
+        items = rows.executions(found[:limit], own)
+        more = len(found) > limit
+        last = Position(items[-1].started_at, items[-1].execution_id) if more else None
+        return Page(
+            items,
+            next_cursor=encode_cursor(last, filter, oldest_first=oldest_first) if last else None,
+            total=total if total is not None and total <= TOTAL_COUNTED else None,
+            total_at_least=TOTAL_COUNTED if total is not None and total > TOTAL_COUNTED else None,
+        )
+
+    def _listing(
+        self,
+        asked: Conditions,
+        *,
+        limit: int,
+        offset: int = 0,
+        after: Position | None = None,
+        oldest_first: bool = False,
+    ) -> Bound:
+        return list_statement(
+            self._sql.LIST_EXECUTIONS,
+            asked,
+            self._sql,
+            limit=limit,
+            offset=offset,
+            after=after,
+            oldest_first=oldest_first,
+        )
+
+    def _counting(self, asked: Conditions) -> Bound:
+        return count_statement(self._sql.COUNT_EXECUTIONS, asked, self._sql, TOTAL_COUNTED + 1)
+
+    def get_statistics(self, filter: ExecutionFilter | None = None) -> Statistics:
+        asked = conditions(check_filter(filter), self._engine, self._own_workspace_id).anywhere()
+        return self._engine.read(lambda connection: self._statistics(connection, asked))
+
+    def _statistics(self, connection: Connection, asked: Bound) -> Statistics:
+        counted = self._counts(connection, asked)
+        timed = [self._sql.where_ended_with_duration(), *([asked] if asked[0] else [])]
+        condition = joined(" AND ", map(grouped, timed))
+        found = _run(connection, group_statement(self._sql.LIST_DURATIONS, condition, 0))
+        durations = sorted(seconds for (seconds,) in found if isinstance(seconds, int | float))
+        return summarize(counted, durations)
+
+    def _counts(self, connection: Connection, asked: Bound) -> dict[str, Counter[str]]:
+        """How often each value occurs, by column; of the steps, only those of failures."""
+        sql = self._sql
+        if asked[0]:
+            return count_columns(_run(connection, group_statement(sql.COUNT_BY_ALL, asked, len(COUNTED))))
+        # Everything is asked for: each count is one walk along an index, without touching the rows.
+        failed = joined(" OR ", [sql.where_failed(), sql.where_rolled_back()])
+        heads = {
+            "status": (sql.COUNT_BY_STATUS, asked),
+            "verdict": (sql.COUNT_BY_VERDICT, asked),
+            "risk_level": (sql.COUNT_BY_RISK_LEVEL, asked),
+            "trigger_kind": (sql.COUNT_BY_TRIGGER_KIND, asked),
+            "error_step": (sql.COUNT_FAILING_STEPS, failed),
+        }
+        return {
+            name: count_column(name, _run(connection, group_statement(head, condition, 1)))
+            for name, (head, condition) in heads.items()
+        }
+
+    def resolve_execution_id(self, text: str, *, workspace_id: Scope = ...) -> str:
+        text = checks.asked_id(text)
+        scope = self._scope_filter(workspace_id)
+        if text in ("@last", "@last-failed"):
+            return self._newest(text, scope)
+        if self._engine.query(self._sql.select_family(execution_id=text)):
+            return text
+        if text:
+            for question in (self._begins_with(text), self._sql.where_id_ends(value=text)):
+                found = self._ids(question, scope)
+                if len(found) == 1:
+                    return found[0]
+                if found:
+                    raise AmbiguousId(text, found)
+        raise ExecutionNotFound(text)
+
+    def _newest(self, text: str, scope: ExecutionFilter) -> str:
+        if text == "@last-failed":
+            failed = (ExecutionStatus.FAILED.value, ExecutionStatus.ROLLED_BACK.value)
+            scope = ExecutionFilter(workspace=scope.workspace, status=failed)
+        newest = self.list_executions(scope, limit=1).items
+        if not newest:
+            raise ExecutionNotFound(text)
+        return newest[0].execution_id
+
+    def _begins_with(self, text: str) -> Bound:
+        above = _successor(text)
+        if above is None:
+            return self._sql.where_id_from(low=text)
+        return self._sql.where_id_between(low=text, high=above)
+
+    def _ids(self, question: Bound, scope: ExecutionFilter) -> list[str]:
+        asked = conditions(scope, self._engine, self._own_workspace_id).with_all([question])
+        statement = list_statement(self._sql.LIST_EXECUTION_IDS, asked, self._sql, limit=_CANDIDATES_SHOWN)
+        return [row[0] for row in self._engine.query(statement)]
+
+    def _scope_filter(self, workspace_id: Scope) -> ExecutionFilter:
+        if workspace_id is None:
+            return ExecutionFilter()
+        return ExecutionFilter(workspace=(self.workspace_id if workspace_id is ... else workspace_id,))
+
+    def find_completed_by_checksum(self, checksum: str, workspace_id: Scope = ...) -> list[ExecutionRecord]:
+        sql = self._sql
+        question = (
+            sql.where_checksum_is(value=checks.asked_id(checksum, "checksum")),
+            sql.where_status_is(value=ExecutionStatus.COMPLETED.value),
+            *self._in_workspace(self._scope_filter(workspace_id)),
+        )
+        asked = Conditions((question,))
+        return self._records(self._listing(asked, limit=LIST_LIMIT))
+
+    def list_unended(self, workspace_id: Scope = ...) -> list[ExecutionRecord]:
+        scope = self._scope_filter(workspace_id)
+        asked = Conditions(((self._sql.where_running(), *self._in_workspace(scope)),))
+        return self._records(self._listing(asked, limit=_BOUNDLESS, oldest_first=True))
+
+    def _in_workspace(self, scope: ExecutionFilter) -> list[Bound]:
+        if not scope.workspace:
+            return []
+        return [grouped(conditions(scope, self._engine, self._own_workspace_id).anywhere())]
+
+    def _records(self, statement: Bound) -> list[ExecutionRecord]:
+        return rows.executions(self._engine.query(statement), self._own_workspace_id)
+
+    # The graph.
+
+    def get_execution_lineage(self, execution_id: str, depth: int = 20, limit: int = 10_000) -> Lineage:
+        depth = min(check_limit("depth", depth), _BOUNDLESS)
+        limit = min(check_limit("limit", limit), _BOUNDLESS)
+        execution_id = checks.asked_id(execution_id)
+        return self._engine.read(lambda connection: self._lineage(connection, execution_id, depth, limit))
+
+    def _lineage(self, connection: Connection, execution_id: str, depth: int, limit: int) -> Lineage:
+        own = self._own_workspace_id
+        execution = self._record(connection, execution_id)
+        ancestors: list[Row] = []
+        siblings: list[Row] = []
+        more_above = False
+        if execution.parent_execution_id is not None:
+            ancestors, more_above = self._ancestors(connection, execution_id, min(depth, limit))
+            siblings = _run(
+                connection,
+                self._sql.select_siblings(
+                    parent_id=execution.parent_execution_id, execution_id=execution_id, limit=limit + 1
+                ),
+            )
+        descendants, more_below = self._descendants(connection, execution_id, depth, limit)
+        return {
+            "execution": execution,
+            "ancestors": rows.executions(reversed(ancestors), own),
+            "descendants": descendants,
+            "siblings": rows.executions(siblings[:limit], own),
+            "truncated": {
+                "ancestors": more_above,
+                "descendants": more_below,
+                "siblings": len(siblings) > limit,
+            },
+        }
+
+    def _ancestors(self, connection: Connection, execution_id: str, wanted: int) -> tuple[list[Row], bool]:
+        """The nearest `wanted`, nearest first, and whether there are more."""
+        seen = {execution_id}
+        found: list[Row] = []
+        start = execution_id
+        while True:
+            depth = min(wanted + 1 - len(found), _ANCESTORS_AT_A_TIME)
+            above = _run(connection, self._sql.select_ancestors(execution_id=start, depth=depth))
+            for row in above:
+                if row[0] in seen:
+                    return found, False
+                if len(found) == wanted:
+                    return found, True
+                seen.add(row[0])
+                found.append(row)
+            if len(above) < depth:
+                return found, False
+            start = found[-1][0]
+
+    def _descendants(
+        self, connection: Connection, execution_id: str, depth: int, limit: int
+    ) -> tuple[list[ExecutionRecord], bool]:
+        """The first `limit` of the nearest `depth` generations, and whether there are more.
+
+        Most answers are whole: these are fetched as they come and put in order here, which is cheaper
+        than sorting wide rows in the database. An answer that is cut has to be cut in order.
+        """
+        found = _run(
+            connection,
+            self._sql.select_descendants(execution_id=execution_id, depth=depth, limit=limit + 1),
+        )
+        more = len(found) > limit
+        if more:
+            found = _run(
+                connection,
+                self._sql.select_first_descendants(execution_id=execution_id, depth=depth, limit=limit),
+            )
+        if len(found) > 1:
+            found.sort(key=_generation_time_id)
+        if not more and found and found[-1][-1] == depth:
+            deeper = self._sql.select_deeper(execution_id=execution_id, depth=depth + 1)
+            more = bool(_run(connection, deeper))
+        own = self._own_workspace_id
+        return [rows.execution(row[:-1], own) for row in found], more
+
+    def list_executions_by_correlation(self, correlation_id: str, limit: int = 100) -> list[ExecutionRecord]:
+        limit = min(check_limit("limit", limit), _BOUNDLESS)
+        correlation_id = checks.asked_id(correlation_id, "correlation id")
+        return self._records(self._sql.select_chain(correlation_id=correlation_id, limit=limit))
+
+    def count_executions_by_correlation(self, correlation_id: str) -> int:
+        correlation_id = checks.asked_id(correlation_id, "correlation id")
+        ((count,),) = self._engine.query(self._sql.count_chain(correlation_id=correlation_id))
+        return int(count)
+
+    def get_root_execution(self, correlation_id: str) -> ExecutionRecord | None:
+        correlation_id = checks.asked_id(correlation_id, "correlation id")
+        found = self._records(self._sql.select_root(correlation_id=correlation_id))
+        return found[0] if found else None
+
+    def get_attempt_tree(self, execution_id: str, limit: int = 10_000) -> list[ExecutionRecord]:
+        limit = min(check_limit("limit", limit), _BOUNDLESS)
+        execution_id = checks.asked_id(execution_id)
+        found = self._records(self._sql.select_attempt_tree(execution_id=execution_id, limit=limit))
+        if not found:
+            raise ExecutionNotFound(execution_id)
+        return found
+
+    def is_unresolved(self, execution_id: str) -> bool:
+        execution_id = checks.asked_id(execution_id)
+
+        def work(connection: Connection) -> bool:
+            self._existing(connection, execution_id)
+            return bool(_run(connection, self._sql.select_unresolved(execution_id=execution_id)))
+
+        return self._engine.read(work)
+
+    # Events, links, documents.
+
+    def list_events(
+        self, execution_id: str, *, after: int = 0, limit: int = 1000, tail: int | None = None
+    ) -> list[EventRecord]:
+        execution_id = checks.asked_id(execution_id)
+        limit = min(check_limit("limit", limit), _BOUNDLESS)
+        after = _check_position("after", after)
+        if tail is None:
+            found = self._engine.query(
+                self._sql.select_events(execution_id=execution_id, after=after, limit=limit)
+            )
+            return [rows.event(row) for row in found]
+        tail = min(check_limit("tail", tail), limit)
+        found = self._engine.query(
+            self._sql.select_last_events(execution_id=execution_id, after=after, limit=tail)
+        )
+        return [rows.event(row) for row in reversed(found)]
+
+    def read_events_after(self, position: int, limit: int = 1000) -> list[EventRecord]:
+        limit = min(check_limit("limit", limit), _BOUNDLESS)
+        position = _check_position("position", position)
+        found = self._engine.query(self._sql.select_events_after(position=position, limit=limit))
+        return [rows.event(row) for row in found]
+
+    def last_event_position(self) -> int:
+        ((position,),) = self._engine.query(self._sql.select_last_position())
+        return int(position)
+
+    def list_links(self, execution_id: str) -> list[LinkRecord]:
+        found = self._engine.query(self._sql.select_links(execution_id=checks.asked_id(execution_id)))
+        return [rows.link(row) for row in found]
+
+    def get_plan(self, execution_id: str) -> ChangePlan | None:
+        from executor.models.plan import ChangePlan
+        from executor.storage.documents import decode
+
+        execution_id = checks.asked_id(execution_id)
+        return decode(
+            self._document(execution_id, self._sql.select_plan(execution_id=execution_id)), ChangePlan
+        )
+
+    def get_changeset(self, execution_id: str) -> Changeset | None:
+        from executor.models.change import Changeset
+        from executor.storage.documents import decode, with_contents
+
+        execution_id = checks.asked_id(execution_id)
+        text = self._document(execution_id, self._sql.select_changeset(execution_id=execution_id))
+        changeset = decode(text, Changeset)
+        if changeset is None:
+            return None
+        wanted = {change.new_sha256 for change in changeset.changes if change.new_sha256 is not None}
+        contents = self._engine.read(
+            lambda connection: {name: self._content(connection, execution_id, name) for name in wanted}
+        )
+        return with_contents(
+            changeset, {name: content for name, content in contents.items() if content is not None}
+        )
+
+    def get_decision(self, execution_id: str) -> GovernanceDecision | None:
+        from executor.models.decision import GovernanceDecision
+        from executor.storage.documents import decode
+
+        execution_id = checks.asked_id(execution_id)
+        text = self._document(execution_id, self._sql.select_decision(execution_id=execution_id))
+        return decode(text, GovernanceDecision)
+
+    def _document(self, execution_id: str, statement: Bound) -> str | None:
+        def work(connection: Connection) -> str | None:
+            self._existing(connection, execution_id)
+            found = _run(connection, statement)
+            return found[0][0] if found else None
+
+        return self._engine.read(work)
+
+    def get_content(self, execution_id: str, sha256: str) -> bytes | None:
+        execution_id = checks.asked_id(execution_id)
+        name = checks.asked_id(sha256, "SHA-256")
+
+        def work(connection: Connection) -> bytes | None:
+            self._existing(connection, execution_id)
+            return self._content(connection, execution_id, name)
+
+        return self._engine.read(work)
+
+    def _content(self, connection: Connection, execution_id: str, sha256: str) -> bytes | None:
+        found = _run(connection, self._sql.select_content(execution_id=execution_id, sha256=sha256))
+        return bytes(found[0][0]) if found else None
+
+    def list_workspaces(self) -> list[WorkspaceRecord]:
+        return [rows.workspace(row) for row in self._engine.query(self._sql.select_workspaces())]
+
+    def get_workspace(self, workspace_id: str) -> WorkspaceRecord | None:
+        workspace_id = checks.asked_id(workspace_id, "workspace id")
+        found = self._engine.query(self._sql.select_workspace(workspace_id=workspace_id))
+        return rows.workspace(found[0]) if found else None
+
+
+def _open(db: str | Path, durability: Durability, migrate: bool) -> tuple[Engine, Path]:
+    """The engine for a URL or a file. Raises InvalidSettings for a URL of another kind."""
+    from executor.migrations.target import DatabaseTarget
+    from executor.storage.sqlite import SqliteEngine
+
+    target = DatabaseTarget.parse(db)
+    engine = SqliteEngine(target, durability=durability, migrate=migrate)
+    assert target.path is not None
+    return engine, target.path
+
+
+def _run(connection: Connection, statement: Bound) -> list[Row]:
+    return connection.execute(*statement).fetchall()
+
+
+def _generation_time_id(row: Row) -> tuple[int, str, str]:
+    """The order of descendants: the generation is the last column, id and time are the first and eighth."""
+    return row[-1], row[_STARTED_AT], row[0]
+
+
+def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def _start_data(row: Mapping[str, Any], why: str | None) -> dict[str, Any]:
+    """The own fields of `execution_start`."""
+    return _without_none({**{name: row[name] for name in _START_EVENT_FIELDS}, "why": why})
+
+
+def _check_offset(offset: object) -> None:
+    if type(offset) is not int or not 0 <= offset <= _BOUNDLESS:
+        raise InvalidLimit("offset", offset, "a whole number of at least 0")
+
+
+def _check_position(name: str, value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise InvalidLimit(name, value, "a whole number of at least 0")
+    return min(value, 2**63 - 1)
+
+
+def _successor(prefix: str) -> str | None:
+    """The first text that sorts after everything beginning with `prefix`; None when there is none.
+
+    Surrogates are no characters: the one after U+D7FF is U+E000.
+    """
+    for end in range(len(prefix), 0, -1):
+        last = ord(prefix[end - 1])
+        if last < 0x10FFFF:
+            return prefix[: end - 1] + chr(0xE000 if last == 0xD7FF else last + 1)
+    return None
