@@ -5,7 +5,8 @@
 All blocks of one document run in order, in one shell, in an empty directory with an empty HOME:
 
 * a fenced `sh` block is run and has to succeed; after `<!-- not run -->` it is left alone,
-* in a fenced `console` block each line that begins with `$ ` is run, and the lines below it are its output,
+* in a fenced `console` block each line that begins with `$ ` is run, and the lines below it are its output; after a
+  backslash at its end the command goes on in the next line, behind `> `,
 * a comment that begins with `<!-- run` is run too, unseen by the reader, and has to succeed.
 
 Ids, times and durations differ from run to run: they are masked before the comparison, with the same id
@@ -69,6 +70,8 @@ def _console(body: str, position: int) -> Iterator[Command]:
             if current:
                 yield current
             current = Command(line[2:], must_succeed=False, shown=(end, end))
+        elif current and current.text.endswith("\\\n") and line.startswith("> "):
+            current = replace(current, text=current.text + line[2:], shown=(end, end))
         elif current and current.shown:
             current = replace(current, shown=(current.shown[0], end))
         position = end
@@ -131,6 +134,8 @@ def mask(text: str) -> str:
     text = re.sub(
         r"\b(?P<kind>[a-z]+_)?(?P<hex>[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{8})\b", numbered, text
     )
+    # Python 3.13 underlines the culprit in more places than Python 3.11.
+    text = re.sub(r"^[ ~^]*[~^][ ~^]*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?", "<time>", text)
     text = re.sub(r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "<time>", text)
     text = re.sub(r"\b(\d+ (seconds?|minutes?|s|min) ago|just now|now)\b", "<ago>", text)
