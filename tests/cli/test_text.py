@@ -42,7 +42,7 @@ def test_ordinals(number: int, word: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(None, ""), (0.04, "0.0 s"), (9.94, "9.9 s"), (61, "61 s"), (150, "2 min 30 s"), (3725, "1 h 02 min")],
+    [(None, ""), (0.0421, "42 ms"), (9.94, "9.9 s"), (61, "61 s"), (150, "2 min 30 s"), (3725, "1 h 02 min")],
 )
 def test_durations(seconds: float | None, shown: str) -> None:
     assert duration(seconds) == shown

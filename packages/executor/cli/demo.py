@@ -125,6 +125,8 @@ def _play(app: Application, root: Path) -> list[tuple[_Chapter, ExecutionRecord]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("EXECUTOR_")}
     if url := os.environ.get("EXECUTOR_DATABASE_URL"):
         environ["EXECUTOR_DATABASE_URL"] = url
+    # The interpreter that runs this runs the tests, by its name alone.
+    environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environ.get("PATH", os.defpath)))
     runtime = open_runtime(root, environ=environ)
     try:
         played = [(_SUCCEEDS, _run(app, runtime, _SUCCEEDS, 1))]
@@ -153,7 +155,7 @@ def _run(
         (FILES / "changes" / chapter.patch).read_bytes(),
         kind="patch",
         origin=runtime.origin(trigger=chapter.trigger, parent=parent),
-        verify=[f"{shlex.quote(sys.executable)} -m unittest --quiet"],
+        verify=[f"{shlex.quote(Path(sys.executable).name)} -m unittest --quiet"],
         title=chapter.title,
         why=chapter.why,
     )

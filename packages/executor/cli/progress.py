@@ -84,14 +84,16 @@ class Progress:
     def _end(self, data: Mapping[str, Any]) -> None:
         self.close()
         step = str(data.get("step_name"))
-        failed = data.get("status") == "failed"
         if step == "apply" and self._changed:
             self._details.append(plural(self._changed, "file"))
             self._changed = 0
         took = duration(data.get("duration_seconds"))
-        details = "  ".join(filter(None, (one_line("; ".join(self._details), 100), took)))
-        error = f"  {one_line(str(data.get('error_message') or ''))}" if failed else ""
-        self._line("✗" if failed else "✓", f"{step:<10}{details}{error}", "red" if failed else "green")
+        if data.get("status") == "failed":
+            # The error names what failed; the details would say it twice.
+            self._line("✗", f"{step:<10}{one_line(str(data.get('error_message') or ''))}  {took}", "red")
+        else:
+            details = "  ".join(filter(None, (one_line("; ".join(self._details), 100), took)))
+            self._line("✓", f"{step:<10}{details}", "green")
 
     def _line(self, icon: str, text: str, style: str) -> None:
         from rich.text import Text

@@ -58,8 +58,11 @@ class Recovery:
         return f"recovered {self.execution_id}: it was cut short, the workspace is as before it"
 
     def to_dict(self) -> dict[str, Any]:
+        return {"execution_id": self.execution_id, **self.outcome()}
+
+    def outcome(self) -> dict[str, Any]:
+        """What a `recovered` event says."""
         return {
-            "execution_id": self.execution_id,
             "outcome": self.side.value,
             "incomplete": [{"path": path, "why": why} for path, why in self.incomplete],
         }
@@ -146,7 +149,7 @@ def _record(recovery: Recovery, report: RecoveryReport | None, around: Surroundi
     if not record.ended and not record.awaiting_approval:
         _end(record, recovery, report, around)
         edited = [{"path": path, "why": why} for path, why in report.edited] if report else []
-        recorder.emit(EventType.RECOVERED, {**recovery.to_dict(), "edited_since": edited})
+        recorder.emit(EventType.RECOVERED, {**recovery.outcome(), "edited_since": edited})
     recorder.catch_up()
     ended = around.store.get_execution(record.execution_id)
     if ended is not None:

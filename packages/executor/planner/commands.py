@@ -38,5 +38,8 @@ def read_check(
             f"write: sh -c {shlex.quote(command)}"
         )
     return Check(
-        name=command, argv=tuple(argv), timeout_seconds=timeout_seconds, environment=tuple(environment)
+        name=command,
+        argv=tuple(argv),
+        timeout_seconds=timeout_seconds or DEFAULT_TIMEOUT_SECONDS,
+        environment=tuple(environment),
     )
