@@ -272,6 +272,11 @@ class Transaction:
             Checks(kept=checks.kept, changed=tuple(noted.values()), created=tuple(made.values()))
         )
 
+    @property
+    def checks_running(self) -> bool:
+        """Whether files were kept and it was never noted what the checks did to them."""
+        return self._begun().checks().running
+
     def attach(self, name: str, data: bytes) -> None:
         """Puts `data` into the journal, durably, for a recovery to read."""
         self._begun().attach(name, data)
