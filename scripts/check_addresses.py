@@ -26,8 +26,9 @@ _REGISTRIES = (
 _REGISTRY = re.compile(
     "|".join(r"\.".join(part for part in host if part) for host in _REGISTRIES), re.IGNORECASE
 )
+# The home directories of these stand for anybody's in examples.
 _MACHINE_PATH = re.compile(
-    r"(?<![\w.$~/-])/(?:root|work|builds|(?:home|Users)/(?!(?:you|user|alice|bob)\b)\w[\w.-]*)/[\w.]"
+    r"(?<![\w.$~/-])/(?:root|work|builds|(?:home|Users)/(?!(?:you|user|alice|ann|bob)\b)\w[\w.-]*)/[\w.]"
 )
 _LOCK_NAMES = re.compile(
     r"(^|/)(requirements/.*|[^/]*lock[^/]*\.(json|ya?ml|toml)|[^/]*\.lock|npm-shrinkwrap\.json)$"
