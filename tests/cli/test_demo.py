@@ -1,0 +1,70 @@
+"""The demo is the real thing: it comes out as told because the code makes it so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import executor
+from support.command import Repository
+
+PACKAGE = Path(executor.__file__).parent
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Repository:
+    (tmp_path / "here").mkdir()
+    return Repository(tmp_path / "here", {"TMPDIR": str(tmp_path / "temporary")})
+
+
+def test_the_demo_shows_success_rollback_retry_repair_and_refusal(empty: Repository) -> None:
+    Path(empty.environ["TMPDIR"]).mkdir()
+
+    result = empty.run("demo", "--no-serve")
+
+    assert result.code == 0, result.err
+    assert "5 executions, each as told." in result.out
+    tree = [line for line in result.out.splitlines() if "Add tax" in line]
+    assert "↩ rolled back" in tree[0]
+    assert tree[1].startswith("└── retry ↩ rolled back")
+    assert tree[2].startswith("    └── repair ✓ completed")
+    assert "✗ denied" in result.out
+    assert list(empty.root.iterdir()) == []
+    assert list(Path(empty.environ["TMPDIR"]).iterdir()) == []
+
+
+def test_a_kept_demo_can_be_asked_about(empty: Repository) -> None:
+    kept = empty.root / "ledger"
+
+    assert empty.run("demo", "--no-serve", "--directory", str(kept)).code == 0
+
+    records = empty.run("list", "--json", cwd=kept).json["executions"]
+    assert [record["trigger_kind"] for record in records] == ["agent", "repair", "retry", "agent", "agent"]
+    assert "with_tax" in (kept / "ledger.py").read_text()
+    assert not (kept / ".git/hooks/pre-commit").exists()
+    assert empty.run("demo", "--directory", str(kept)).code == 6
+
+
+def test_a_fix_that_does_not_fix_is_rolled_back_and_the_demo_says_so(tmp_path: Path) -> None:
+    """With the demo's own repair made wrong, its outcome changes: nothing in it is made up."""
+    copy = tmp_path / "packages" / "executor"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    repair = copy / "cli/demo_files/changes/tax-repaired.diff"
+    repair.write_text(repair.read_text().replace("+ 50) // 100", "+ 49) // 100"))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "executor", "demo", "--no-serve"],
+        env={**os.environ, "PYTHONPATH": str(copy.parent), "NO_COLOR": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert "└── repair ↩ rolled back" in done.stdout
+    assert "expected completed, came out rolled back" in done.stderr
