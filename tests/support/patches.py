@@ -22,28 +22,24 @@ class MemoryTree:
         file = self.files.get(path)
         return None if file is None else BaseEntry(*file)
 
-    def content_of(self, path: str) -> bytes | None:
-        file = self.files.get(path)
-        return None if file is None else file[0]
+    def content_of(self, digest: str) -> bytes | None:
+        return next((content for content, _ in self.files.values() if sha256(content) == digest), None)
 
     def after(self, changes: Iterable[FileChange]) -> dict[str, File]:
         """The tree with the changes applied; asserts that each fits what it says about the old file."""
         files = dict(self.files)
         for change in changes:
             old = self.files.get(change.path)
-            if change.operation is Operation.CREATE:
-                assert old is None and change.old_sha256 is None and change.old_mode is None
-            else:
-                assert old is not None
-                assert (change.old_sha256, change.old_mode) == (sha256(old[0]), old[1])
-                del files[change.path]
+            before = (sha256(old[0]), old[1]) if old else (None, None)
+            assert before == (change.old_sha256, change.old_mode)
+            assert (change.operation is Operation.CREATE) == (old is None)
+            files.pop(change.path, None)
         for change in changes:
-            if change.operation is Operation.DELETE:
-                assert change.content is None and change.new_sha256 is None and change.new_mode is None
-                continue
-            assert change.content is not None and change.new_mode is not None
-            assert change.new_sha256 == sha256(change.content)
-            files[change.path] = (change.content, change.new_mode)
+            gone = change.operation is Operation.DELETE
+            assert [gone] * 3 == [v is None for v in (change.content, change.new_mode, change.new_sha256)]
+            if change.content is not None and change.new_mode is not None:
+                assert sha256(change.content) == change.new_sha256
+                files[change.path] = (change.content, change.new_mode)
         return files
 
 

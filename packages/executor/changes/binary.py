@@ -15,6 +15,8 @@ _LENGTHS: Final = {
     **{ord("A") + index: index + 1 for index in range(26)},
     **{ord("a") + index: index + 27 for index in range(26)},
 }
+_LETTERS: Final = {length: bytes([letter]) for letter, length in _LENGTHS.items()}
+_MAX_LINE: Final = 52
 _MAX_COPY: Final = 0x10000
 
 
@@ -55,6 +57,16 @@ def decode_line(text: bytes, *, line: int | None = None) -> bytes:
         return base64.b85decode(digits)[:length]
     except ValueError:
         raise InvalidChange("a line of a binary payload is not base 85", line=line) from None
+
+
+def encode_payload(content: bytes) -> bytes:
+    """A content as a whole, as it stands in a patch."""
+    packed = zlib.compress(content)
+    lines = [b"literal %d\n" % len(content)]
+    for start in range(0, len(packed), _MAX_LINE):
+        piece = packed[start : start + _MAX_LINE]
+        lines.append(_LETTERS[len(piece)] + base64.b85encode(piece, pad=True) + b"\n")
+    return b"".join([*lines, b"\n"])
 
 
 def inflate(packed: bytes, size: int, *, line: int | None = None) -> bytes:

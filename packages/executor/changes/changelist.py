@@ -5,7 +5,7 @@ Everything is resolved against the tree as it was: in `a → b, b → c` the new
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -54,33 +54,6 @@ class _OldFile:
         return cls(sha256(entry.content), entry.mode & _ALL_BITS, count_changes(entry.content, None)[1])
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """The file a new one was made from, and the lines added and removed on the way."""
-
-    path: str
-    changed: tuple[int, int]
-
-    @classmethod
-    def of(cls, path: str, entry: BaseEntry, content: bytes) -> _Source:
-        return cls(path, count_changes(entry.content, content))
-
-
-@dataclass(frozen=True, slots=True)
-class _NewFile:
-    """What stands at a path afterwards. `fresh` if nothing should have stood there before; `changed` counts
-    lines against what did.
-    """
-
-    place: Place
-    content: bytes
-    mode: int
-    old: _OldFile | None
-    fresh: bool
-    source: _Source | None
-    changed: tuple[int, int]
-
-
 def with_executable(mode: int, executable: bool) -> int:
     """Permission bits with the executable bits set for whoever may read, or cleared."""
     return mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
@@ -91,18 +64,71 @@ def is_executable(mode: int) -> bool:
     return bool(mode & 0o100)
 
 
-class ChangeList:
-    """The changes of one input so far. The add methods raise InvalidChange for what the input gets wrong
-    and note what the tree has different; `finish` raises BaseChanged for all of that together.
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an input says about a path, before any file is looked at. Each path is claimed once.
 
-    `executable` is None to keep what the old file is. `entry` is the old file as read from the base.
+    `writes` unless the file goes away, `fresh` if it is made rather than changed; `source` is the file it
+    is made from, `moves` if that goes away by it (a rename, else a copy).
     """
 
-    def __init__(self, base: BaseReader, limits: ChangeLimits) -> None:
+    path: str
+    place: Place
+    writes: bool = True
+    fresh: bool = False
+    source: str | None = None
+    moves: bool = False
+
+
+def _check_claims(claims: Sequence[Claim]) -> frozenset[str]:
+    """Refuses claims that contradict each other; returns the paths that are renamed away."""
+    claimed: dict[str, Claim] = {}
+    moved: set[str] = set()
+    for claim in claims:
+        path, source = claim.path, claim.source
+        if path in claimed:
+            raise claim.place.invalid(f"{path!r} is changed twice; put it into one change", path)
+        claimed[path] = claim
+        if path == source:
+            raise claim.place.invalid(f"{path!r} is renamed or copied to itself", path)
+        if claim.moves and source is not None:
+            if source in moved:
+                raise claim.place.invalid(f"{source!r} is renamed twice", source)
+            moved.add(source)
+    for source in moved:
+        other = claimed.get(source)
+        if other is not None and not other.fresh:
+            raise other.place.invalid(f"{source!r} is renamed, and changed or deleted too", source)
+    removed = moved.union(path for path, claim in claimed.items() if not claim.writes)
+    check_collisions((path for path, claim in claimed.items() if claim.writes), removed=removed)
+    return frozenset(moved)
+
+
+@dataclass(frozen=True, slots=True)
+class _NewFile:
+    """What stands at a path afterwards. `changed` counts lines added and removed against what stood there
+    before, `changed_from_source` against the file it was made from.
+    """
+
+    claim: Claim
+    content: bytes
+    mode: int
+    old: _OldFile | None
+    changed: tuple[int, int]
+    changed_from_source: tuple[int, int]
+
+
+class ChangeList:
+    """The changes of one input so far: for each claim one `write` or `delete`, unless there is a conflict.
+
+    What the tree has different is noted; `finish` raises BaseChanged for all of it together.
+    """
+
+    def __init__(self, claims: Iterable[Claim], base: BaseReader, limits: ChangeLimits) -> None:
         self._base, self._limits = base, limits
+        self._moving = _check_claims(list(claims))
         self._written: dict[str, _NewFile] = {}
-        self._deleted: dict[str, _OldFile] = {}
-        self._moved: dict[str, _OldFile] = {}
+        self._removed: dict[str, _OldFile] = {}
         self._conflicts: list[tuple[str, str]] = []
         self._total = 0
 
@@ -112,102 +138,49 @@ class ChangeList:
         if len(self._conflicts) >= _MAX_CONFLICTS:
             raise BaseChanged(self._conflicts)
 
-    def old(self, path: str, place: Place, *, copied: bool = False) -> BaseEntry | None:
-        """The file a change starts from; notes a conflict and returns None when there is none.
+    def old(self, claim: Claim) -> BaseEntry | None:
+        """The file a claim starts from; notes a conflict and returns None when there is none.
 
-        `copied`: its content goes elsewhere, which what is protected must not.
+        Raises UnsafePath when its content would leave a protected place.
         """
-        reason = is_protected(path) if copied else None
-        if reason is not None:
-            raise place.unsafe(path, f"{reason}, and nothing is copied from there")
+        path = claim.source or claim.path
+        reason = is_protected(path)
+        if reason is not None and claim.source is not None:
+            raise claim.place.unsafe(path, f"{reason}, and nothing is taken from there")
         entry = self._base.read(path)
+        if entry is None and reason is not None:
+            raise claim.place.unsafe(path, reason)
         if entry is None:
             self.conflict(path, "does not exist")
         return entry
 
-    def create(self, path: str, content: bytes, *, executable: bool, place: Place) -> None:
-        self._write(path, content, EXECUTABLE_MODE if executable else FILE_MODE, place)
+    def delete(self, claim: Claim, entry: BaseEntry) -> None:
+        self._removed[claim.path] = _OldFile.of(entry)
 
-    def update(
-        self, path: str, entry: BaseEntry, content: bytes, *, executable: bool | None, place: Place
+    def write(
+        self, claim: Claim, content: bytes, entry: BaseEntry | None, *, executable: bool | None = None
     ) -> None:
-        self._claim(path, place)
-        self._account(path, content, place)
-        self._written[path] = _NewFile(
-            place,
-            content,
-            _mode_after(entry, executable),
-            _OldFile.of(entry),
-            False,
-            None,
-            count_changes(entry.content, content),
-        )
-
-    def delete(self, path: str, entry: BaseEntry, *, place: Place) -> None:
-        self._claim(path, place)
-        self._deleted[path] = _OldFile.of(entry)
-
-    def rename(
-        self,
-        source: str,
-        entry: BaseEntry,
-        path: str,
-        content: bytes,
-        *,
-        executable: bool | None,
-        place: Place,
-    ) -> None:
-        if source in self._moved:
-            raise place.invalid(f"{source!r} is renamed twice", source)
-        self.copy(source, entry, path, content, executable=executable, place=place)
-        self._moved[source] = _OldFile.of(entry)
-
-    def copy(
-        self,
-        source: str,
-        entry: BaseEntry,
-        path: str,
-        content: bytes,
-        *,
-        executable: bool | None,
-        place: Place,
-    ) -> None:
-        if source == path:
-            raise place.invalid(f"{path!r} is renamed or copied to itself", path)
-        self._write(path, content, _mode_after(entry, executable), place, _Source.of(source, entry, content))
-
-    def _write(
-        self, path: str, content: bytes, mode: int, place: Place, source: _Source | None = None
-    ) -> None:
-        """A file that is new at its path; the path may still turn out to be one that is renamed away."""
-        self._claim(path, place)
-        self._account(path, content, place)
-        there = self._base.read(path)
-        self._written[path] = _NewFile(
-            place,
-            content,
-            mode,
-            _OldFile.of(there) if there else None,
-            True,
-            source,
-            count_changes(there.content if there else None, content),
-        )
-
-    def _claim(self, path: str, place: Place) -> None:
-        if path in self._written or path in self._deleted:
-            raise place.invalid(f"{path!r} is changed twice; put all of it into one change", path)
-
-    def _account(self, path: str, content: bytes, place: Place) -> None:
-        self._limits.check("file_bytes", len(content), path=path, line=place.line)
+        """`entry` is the file the claim starts from, None for one made of nothing. `executable` None keeps
+        what that is. Raises InvalidChange for a limit.
+        """
+        path = claim.path
+        self._limits.check("file_bytes", len(content), path=path, line=claim.place.line)
         self._total += len(content)
-        self._limits.check("total_bytes", self._total, line=place.line)
+        self._limits.check("total_bytes", self._total, line=claim.place.line)
+        there = self._base.read(path) if claim.fresh else entry
+        self._written[path] = _NewFile(
+            claim=claim,
+            content=content,
+            mode=_mode_after(entry, executable),
+            old=_OldFile.of(there) if there else None,
+            changed=count_changes(there.content if there else None, content),
+            changed_from_source=count_changes(entry.content if entry else None, content),
+        )
+        if claim.moves and claim.source is not None and entry is not None:
+            self._removed[claim.source] = _OldFile.of(entry)
 
     def finish(self) -> tuple[FileChange, ...]:
-        """The canonical list, sorted by path. Raises BaseChanged, InvalidChange or UnsafePath."""
-        for path in self._moved:
-            if path in self._deleted:
-                raise InvalidChange(f"{path!r} is both renamed and deleted", path=path)
-        removed = self._deleted | self._moved
+        """The canonical list, sorted by path. Raises BaseChanged or InvalidChange."""
         written = [change for path, new in self._written.items() if (change := self._change(path, new))]
         changes = written + [
             FileChange(
@@ -217,25 +190,23 @@ class ChangeList:
                 old_mode=old.mode,
                 lines_removed=old.lines,
             )
-            for path, old in removed.items()
+            for path, old in self._removed.items()
             if path not in self._written
         ]
         if self._conflicts:
             raise BaseChanged(self._conflicts)
-        check_collisions(self._written, removed=removed)
         if not changes:
-            raise InvalidChange("it changes nothing: every file already has this content and mode")
+            some = next(iter(self._written), None)
+            raise InvalidChange("it changes nothing: every file has this content and mode already", path=some)
         self._limits.check("files", len(changes))
         return self._count_renames(tuple(sorted(changes, key=lambda change: change.path.encode())))
 
     def _change(self, path: str, new: _NewFile) -> FileChange | None:
         """The change of a written path; None when it is none, or a conflict, which is noted."""
-        old, moved = new.old, path in self._moved
-        if new.fresh and old is not None and not moved:
+        old = new.old
+        if new.claim.fresh and old is not None and path not in self._moving:
             self.conflict(path, "exists already")
             return None
-        if moved and not new.fresh:
-            raise new.place.invalid(f"{path!r} is both renamed and changed", path)
         digest = sha256(new.content)
         if old is not None and (old.sha256, old.mode) == (digest, new.mode):
             return None
@@ -247,7 +218,7 @@ class ChangeList:
             new_sha256=digest,
             new_mode=new.mode,
             content=new.content,
-            source_path=new.source.path if new.source else None,
+            source_path=new.claim.source,
             lines_added=new.changed[0],
             lines_removed=new.changed[1],
         )
@@ -258,9 +229,8 @@ class ChangeList:
         targets = set(renames.values())
         counted = []
         for change in changes:
-            source = self._written[change.path].source if change.path in targets else None
-            if source is not None:
-                added, removed = source.changed
+            if change.path in targets:
+                added, removed = self._written[change.path].changed_from_source
                 change = replace(change, lines_added=added, lines_removed=removed)
             elif change.path in renames:
                 change = replace(change, lines_removed=0)
@@ -283,6 +253,8 @@ def renames_of(changes: Iterable[FileChange]) -> dict[str, str]:
     }
 
 
-def _mode_after(entry: BaseEntry, executable: bool | None) -> int:
+def _mode_after(entry: BaseEntry | None, executable: bool | None) -> int:
+    if entry is None:
+        return EXECUTABLE_MODE if executable else FILE_MODE
     mode = entry.mode & _PERMISSIONS
     return mode if executable is None else with_executable(mode, executable)

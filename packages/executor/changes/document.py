@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from typing import Annotated, Any, Final, Literal
@@ -11,8 +10,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from executor.changes.base import BaseEntry, BaseReader
-from executor.changes.changelist import ChangeList, Place
+from executor.changes.base import BaseReader
+from executor.changes.changelist import ChangeList, Claim, Place
 from executor.changes.limits import DEFAULT_LIMITS, ChangeLimits
 from executor.changes.paths import canonical_path
 from executor.errors import InvalidChange, UnsafePath
@@ -124,6 +123,8 @@ def parse_changeset(data: bytes, *, limits: ChangeLimits = DEFAULT_LIMITS) -> Ch
         raise InvalidChange("the changeset is not valid UTF-8") from cause
     _refuse_repeated_keys(data)
     limits.check("files", len(document.changes))
+    for index, change in enumerate(document.changes):
+        _check_content(change, _place(index))
     return document
 
 
@@ -131,10 +132,28 @@ def resolve_changeset(
     document: ChangesetDocument, base: BaseReader, *, limits: ChangeLimits = DEFAULT_LIMITS
 ) -> tuple[FileChange, ...]:
     """The canonical list of a parsed document; raises as `read_changeset` does."""
-    changes = ChangeList(base, limits)
-    for index, change in enumerate(document.changes):
-        _add(changes, change, Place(json_path=f"$.changes[{index}]"), limits)
+    claims = [_claim(index, change) for index, change in enumerate(document.changes)]
+    changes = ChangeList(claims, base, limits)
+    for claim, change in zip(claims, document.changes, strict=True):
+        _add(changes, claim, change)
     return changes.finish()
+
+
+def _place(index: int) -> Place:
+    return Place(json_path=f"$.changes[{index}]")
+
+
+def _claim(index: int, change: AnyChange) -> Claim:
+    place = _place(index)
+    renames = isinstance(change, RenameFile)
+    return Claim(
+        path=_canonical(change.path, place, "path"),
+        place=place,
+        writes=not isinstance(change, DeleteFile),
+        fresh=renames or isinstance(change, CreateFile),
+        source=_canonical(change.source, place, "from") if isinstance(change, RenameFile) else None,
+        moves=renames,
+    )
 
 
 def changeset_schema() -> dict[str, Any]:
@@ -170,28 +189,30 @@ def _refuse_repeated_keys(data: bytes) -> None:
     json.loads(data, object_pairs_hook=pairs)
 
 
-def _add(changes: ChangeList, change: AnyChange, place: Place, limits: ChangeLimits) -> None:
-    path = _canonical(change.path, place, "path")
-    match change:
-        case CreateFile():
-            content = _required(change, place, limits)
-            changes.create(path, content, executable=change.mode == "0755", place=place)
-        case UpdateFile():
-            content = _required(change, place, limits)
-            if entry := _old(changes, path, change.old_sha256, place):
-                changes.update(path, entry, content, executable=_executable(change.mode), place=place)
-        case DeleteFile():
-            if entry := _old(changes, path, change.old_sha256, place):
-                changes.delete(path, entry, place=place)
-        case RenameFile():
-            source = _canonical(change.source, place, "from")
-            given = _content(change, place, limits)
-            if entry := _old(changes, source, change.old_sha256, place, copied=True):
-                new = entry.content if given is None else given
-                changes.rename(source, entry, path, new, executable=_executable(change.mode), place=place)
-        case ChangeMode():
-            if entry := _old(changes, path, change.old_sha256, place):
-                changes.update(path, entry, entry.content, executable=_executable(change.mode), place=place)
+def _check_content(change: AnyChange, place: Place) -> None:
+    if isinstance(change, DeleteFile | ChangeMode):
+        return
+    if change.content is not None and change.content_base64 is not None:
+        raise place.invalid("`content` and `content_base64` are both given", change.path)
+    if change.content is None and change.content_base64 is None and not isinstance(change, RenameFile):
+        raise place.invalid("`content` or `content_base64` is missing", change.path)
+
+
+def _add(changes: ChangeList, claim: Claim, change: AnyChange) -> None:
+    content = None if isinstance(change, DeleteFile | ChangeMode) else _content(change, claim.place)
+    if isinstance(change, CreateFile):
+        changes.write(claim, content or b"", None, executable=change.mode == "0755")
+        return
+    entry = changes.old(claim)
+    if entry is None:
+        return
+    if change.old_sha256 not in (None, sha256(entry.content)):
+        changes.conflict(claim.source or claim.path, "has another hash than the changeset says")
+    elif isinstance(change, DeleteFile):
+        changes.delete(claim, entry)
+    else:
+        executable = None if change.mode is None else change.mode == "0755"
+        changes.write(claim, entry.content if content is None else content, entry, executable=executable)
 
 
 def _canonical(raw: str, place: Place, key: str) -> str:
@@ -201,37 +222,12 @@ def _canonical(raw: str, place: Place, key: str) -> str:
         raise Place(json_path=f"{place.json_path}.{key}").unsafe(cause.path or raw, cause.reason) from cause
 
 
-def _old(
-    changes: ChangeList, path: str, stated: str | None, place: Place, *, copied: bool = False
-) -> BaseEntry | None:
-    entry = changes.old(path, place, copied=copied)
-    if entry is not None and stated is not None and sha256(entry.content) != stated:
-        changes.conflict(path, "has another hash than the changeset says")
-        return None
-    return entry
-
-
-def _executable(mode: str | None) -> bool | None:
-    return None if mode is None else mode == "0755"
-
-
-def _required(change: CreateFile | UpdateFile, place: Place, limits: ChangeLimits) -> bytes:
-    content = _content(change, place, limits)
-    if content is None:
-        raise place.invalid("`content` or `content_base64` is missing", change.path)
-    return content
-
-
-def _content(
-    change: CreateFile | UpdateFile | RenameFile, place: Place, limits: ChangeLimits
-) -> bytes | None:
-    if change.content is not None and change.content_base64 is not None:
-        raise place.invalid("`content` and `content_base64` are both given", change.path)
+def _content(change: CreateFile | UpdateFile | RenameFile, place: Place) -> bytes | None:
     if change.content is not None:
         return change.content.encode()
     if change.content_base64 is None:
         return None
     try:
         return base64.b64decode(change.content_base64, validate=True)
-    except (binascii.Error, ValueError) as cause:
+    except ValueError as cause:
         raise place.invalid(f"`content_base64` is not base 64: {cause}", change.path) from cause

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor.changes.base import BaseEntry, BaseReader
 from executor.changes.binary import BinaryPatch, blob_id
-from executor.changes.changelist import ChangeList, Place, is_executable
+from executor.changes.changelist import ChangeList, Claim, Place, is_executable
 from executor.changes.grammar import parse_patch
 from executor.changes.hunks import SearchBudget, apply_hunks
 from executor.changes.limits import DEFAULT_LIMITS, ChangeLimits
@@ -15,6 +15,7 @@ from executor.models.change import FileChange
 # As many digits as git prints at the least; fewer say too little about a file.
 _MIN_DIGITS = 7
 _FULL_DIGITS = (40, 64)
+_NOTHING = BaseEntry(b"", 0)
 
 
 def read_patch(
@@ -27,10 +28,22 @@ def read_patch(
     the patch was made for other content than the tree has. What `base` raises passes through.
     """
     sections = parse_patch(data, limits)
-    reading = _Reading(ChangeList(base, limits), base, limits)
-    for section in sections:
-        reading.add(section)
+    claims = [_claim(section) for section in sections]
+    reading = _Reading(ChangeList(claims, base, limits), base, limits)
+    for section, claim in zip(sections, claims, strict=True):
+        reading.add(section, claim)
     return reading.changes.finish()
+
+
+def _claim(section: Section) -> Claim:
+    return Claim(
+        path=section.path,
+        place=Place(line=section.line),
+        writes=section.kind is not Kind.DELETE,
+        fresh=section.kind in (Kind.CREATE, Kind.RENAME, Kind.COPY),
+        source=section.source if section.kind in (Kind.RENAME, Kind.COPY) else None,
+        moves=section.kind is Kind.RENAME,
+    )
 
 
 class _Reading:
@@ -40,36 +53,29 @@ class _Reading:
         self.changes, self.base, self.limits = changes, base, limits
         self.budget = SearchBudget()
 
-    def add(self, section: Section) -> None:
-        place = Place(line=section.line)
+    def add(self, section: Section, claim: Claim) -> None:
         try:
-            self._add(section, place)
+            self._add(section, claim)
         except BaseChanged as conflict:
             for path, found in conflict.paths:
                 self.changes.conflict(path, found)
 
-    def _add(self, section: Section, place: Place) -> None:
-        changes, path, source = self.changes, section.path, section.source
-        if section.kind is Kind.UPDATE_OR_CREATE and self.base.read(path) is None:
-            source = None
-        if source is None:
-            content = self._result(section, BaseEntry(b"", 0))
-            changes.create(path, content, executable=bool(_executable(section)), place=place)
+    def _add(self, section: Section, claim: Claim) -> None:
+        if section.kind is Kind.UPDATE_OR_CREATE and self.base.read(section.path) is None:
+            section.source = None
+        executable = None if section.new_mode is None else is_executable(section.new_mode)
+        if section.source is None:
+            self.changes.write(claim, self._result(section, _NOTHING), None, executable=executable)
             return
-        entry = changes.old(source, place, copied=section.kind in (Kind.RENAME, Kind.COPY))
+        entry = self.changes.old(claim)
         if entry is None:
             return
-        self._check_mode(section, source, entry)
+        self._check_mode(section, section.source, entry)
         content = self._result(section, entry)
-        match section.kind:
-            case Kind.DELETE:
-                changes.delete(path, entry, place=place)
-            case Kind.RENAME:
-                changes.rename(source, entry, path, content, executable=_executable(section), place=place)
-            case Kind.COPY:
-                changes.copy(source, entry, path, content, executable=_executable(section), place=place)
-            case _:
-                changes.update(path, entry, content, executable=_executable(section), place=place)
+        if section.kind is Kind.DELETE:
+            self.changes.delete(claim, entry)
+        else:
+            self.changes.write(claim, content, entry, executable=executable)
 
     @staticmethod
     def _check_mode(section: Section, path: str, entry: BaseEntry) -> None:
@@ -103,7 +109,7 @@ class _Reading:
         if binary.forward.delta and section.source is None:
             raise InvalidChange("a new file cannot be a delta", path=path, line=binary.forward.line)
         new = binary.forward.apply(old, limit)
-        if _same_blob(section.new_id, new) is False:
+        if section.kind is not Kind.DELETE and _same_blob(section.new_id, new) is False:
             raise InvalidChange(
                 "the binary payload does not give the file its index line names", path=path, line=section.line
             )
@@ -126,10 +132,6 @@ class _Reading:
             new, self.limits.file_bytes
         ) != old:
             raise BaseChanged([(path, "is another binary file than the patch is for")])
-
-
-def _executable(section: Section) -> bool | None:
-    return None if section.new_mode is None else is_executable(section.new_mode)
 
 
 def _same_blob(stated: str | None, content: bytes) -> bool | None:

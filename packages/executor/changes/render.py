@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from executor.changes.binary import blob_id
+from executor.changes.binary import blob_id, encode_payload
 from executor.changes.changelist import is_executable, renames_of
 from executor.changes.lines import Block, changed_blocks, is_binary, split_lines
 from executor.changes.quoting import quote
@@ -13,23 +13,30 @@ from executor.models.change import FileChange, Operation, sha256
 
 _CONTEXT: Final = 3
 _ID_DIGITS: Final = 10
-_NULL_ID: Final = b"0" * _ID_DIGITS
+_FULL_DIGITS: Final = 40
+_DEV_NULL: Final = b"/dev/null"
 _NO_NEWLINE: Final = b"\\ No newline at end of file\n"
 
 
-def render_diff(changes: Iterable[FileChange], content_of: Callable[[str], bytes | None]) -> bytes:
-    """The changes as git would show them; `read_patch` makes the same changes of text again.
+def render_diff(
+    changes: Iterable[FileChange], content_of: Callable[[str], bytes | None], *, binary: bool = False
+) -> bytes:
+    """The changes as git would show them; `read_patch` and `git apply` make the same changes of text again.
 
-    `content_of` gives what stood at a path before the change, None when that is not kept. Where content is
-    missing, or is not what the change says it was, the diff says so instead of showing something else; such
-    a diff, and one with a binary file, cannot be applied. Contents are shown as they are, in any encoding.
+    `content_of` gives a content by its SHA-256, None when it is not kept; it is asked for what stood at a
+    path before, and for new content a change does not carry. Where content is missing, or is not what its
+    hash says, the diff says so instead of showing something else; such a diff cannot be applied. Nor can
+    one with a binary file, unless `binary` puts its content in, both ways. Contents are shown as they are,
+    in any encoding.
     """
-    return b"".join(_Rendering(list(changes), content_of).sections())
+    return b"".join(_Rendering(list(changes), content_of, binary=binary).sections())
 
 
 class _Rendering:
-    def __init__(self, changes: Sequence[FileChange], content_of: Callable[[str], bytes | None]) -> None:
-        self.changes, self.content_of = changes, content_of
+    def __init__(
+        self, changes: Sequence[FileChange], content_of: Callable[[str], bytes | None], *, binary: bool
+    ) -> None:
+        self.changes, self.content_of, self.binary = changes, content_of, binary
         self.old = {c.path: c for c in changes if c.operation is not Operation.CREATE}
         # Without the old content a rename is shown as what it is made of.
         self.new_names = {
@@ -39,8 +46,14 @@ class _Rendering:
 
     def before(self, path: str) -> bytes | None:
         """What the file was that a change updates or deletes; None when that is not known."""
-        content = self.content_of(path)
-        return content if content is not None and sha256(content) == self.old[path].old_sha256 else None
+        return self._kept(self.old[path].old_sha256)
+
+    def after(self, change: FileChange) -> bytes | None:
+        return self._kept(change.new_sha256) if change.content is None else change.content
+
+    def _kept(self, digest: str | None) -> bytes | None:
+        content = self.content_of(digest) if digest is not None else None
+        return content if content is not None and sha256(content) == digest else None
 
     def sections(self) -> Iterator[bytes]:
         for change in self.changes:
@@ -51,7 +64,7 @@ class _Rendering:
         path = change.path
         source = self.old_names.get(path)
         old = self.before(source or path) if (source or path) in self.old else b""
-        new = b"" if change.operation is Operation.DELETE else change.content
+        new = b"" if change.operation is Operation.DELETE else self.after(change)
         left = (
             None if change.operation is Operation.CREATE and source is None else _name(b"a/", source or path)
         )
@@ -65,16 +78,28 @@ class _Rendering:
         if old is None or new is None:
             yield b"The content %s the change is not kept.\n" % (b"before" if old is None else b"after")
         elif old != new or left is None or right is None:
-            yield b"index %s..%s\n" % (_id(left, old), _id(right, new))
-            yield from _content(left, right, old, new)
+            yield from self._content(left, right, old, new)
+
+    def _content(self, left: bytes | None, right: bytes | None, old: bytes, new: bytes) -> Iterator[bytes]:
+        binary = is_binary(old) or is_binary(new)
+        digits = _FULL_DIGITS if binary and self.binary else _ID_DIGITS
+        yield b"index %s..%s\n" % (_id(left, old, digits), _id(right, new, digits))
+        if old == new:
+            return
+        if binary and self.binary:
+            yield b"GIT binary patch\n" + encode_payload(new) + encode_payload(old)
+        elif binary:
+            yield b"Binary files %s and %s differ\n" % (left or _DEV_NULL, right or _DEV_NULL)
+        else:
+            yield from _text(left or _DEV_NULL, right or _DEV_NULL, old, new)
 
 
 def _name(prefix: bytes, path: str) -> bytes:
     return quote(prefix + path.encode())
 
 
-def _id(name: bytes | None, content: bytes) -> bytes:
-    return blob_id(content)[:_ID_DIGITS].encode() if name is not None else _NULL_ID
+def _id(name: bytes | None, content: bytes, digits: int) -> bytes:
+    return b"0" * digits if name is None else blob_id(content)[:digits].encode()
 
 
 def _mode_lines(old: int | None, new: int | None) -> Iterator[bytes]:
@@ -107,16 +132,10 @@ def _similarity(old: bytes, new: bytes) -> int:
     return min(99, 100 * (len(old) - gone) // longest)
 
 
-def _content(left: bytes | None, right: bytes | None, old: bytes, new: bytes) -> Iterator[bytes]:
-    if old == new:
-        return
-    shown = (left or b"/dev/null", right or b"/dev/null")
-    if is_binary(old) or is_binary(new):
-        yield b"Binary files %s and %s differ\n" % shown
-        return
+def _text(left: bytes, right: bytes, old: bytes, new: bytes) -> Iterator[bytes]:
     # A tab ends a name that has spaces, as in git's diffs.
-    yield b"--- %s%s\n" % (shown[0], b"\t" if b" " in shown[0] else b"")
-    yield b"+++ %s%s\n" % (shown[1], b"\t" if b" " in shown[1] else b"")
+    yield b"--- %s%s\n" % (left, b"\t" if b" " in left else b"")
+    yield b"+++ %s%s\n" % (right, b"\t" if b" " in right else b"")
     old_lines, new_lines = split_lines(old), split_lines(new)
     for group in _groups(changed_blocks(old, new)):
         yield from _hunk(group, old_lines, new_lines)
