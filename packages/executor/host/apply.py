@@ -79,7 +79,6 @@ OnFile = Callable[[FileChange], None]
 
 _DIRECTORY_MODE: Final = 0o755
 _OWNER_EXECUTES: Final = 0o100
-_SYNCED_TOGETHER: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,10 +393,10 @@ class Transaction:
     def _stage(self, planned: list[_Planned]) -> None:
         """Writes every new file under its temporary name. Synced in groups: the first pays for the rest."""
         writing = [item for item in planned if item.new is not None]
-        for start in range(0, len(writing), _SYNCED_TOGETHER):
+        for start in range(0, len(writing), files.SYNCED_TOGETHER):
             opened: list[tuple[int, str]] = []
             try:
-                for item in writing[start : start + _SYNCED_TOGETHER]:
+                for item in writing[start : start + files.SYNCED_TOGETHER]:
                     opened.append((self._write_temporary(item), item.change.path))
                 for fd, path in opened:
                     with files.reporting("sync", path):

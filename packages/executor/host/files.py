@@ -24,6 +24,8 @@ from executor.errors import WorkspaceUnwritable
 
 CHUNK: Final = 1 << 20
 PERMISSION_BITS: Final = 0o777
+# Files written before the first of them is synced: that one pays for most of the others.
+SYNCED_TOGETHER: Final = 64
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # A FIFO or a terminal must not stop the walk: O_NONBLOCK and O_NOCTTY change nothing for regular files.

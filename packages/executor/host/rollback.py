@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from executor.errors import UnsafePath, WorkspaceUnwritable, WrongWorkspace
 from executor.host import files
@@ -195,6 +195,15 @@ def refuse_other_workspace(tree: WorkspaceTree, directory: Path, intent: Intent)
     raise WrongWorkspace(intent.execution_id, intent.root)
 
 
+class _Restore(NamedTuple):
+    """A file to be brought back, and what stands in its place now."""
+
+    path: str
+    saved: SavedFile
+    current: FoundFile | None
+    temporary: str
+
+
 class _Undo:
     """One pass over a journal. Every step can be cut short and done again."""
 
@@ -209,6 +218,7 @@ class _Undo:
         self.failed: dict[str, str] = {}
         self.leftovers: list[str] = []
         self._emptied: Final = {saved.path for saved in intent.directories_emptied}
+        self._waiting: list[_Restore] = []
         self._temporaries = 0
         self._dirty: set[str] = set()
 
@@ -226,7 +236,8 @@ class _Undo:
             if change.operation is not Operation.CREATE:
                 self._undo_change(change)
         for number, kept in enumerate(self.checks.kept):
-            self._restore_kept(number, kept)
+            self._undo_kept(number, kept)
+        self._restore_all()
         self._remove_bytecode()
         self._sync_directories()
         self._verify()
@@ -303,9 +314,9 @@ class _Undo:
             elif fingerprint != change.new:
                 self.foreign[change.path] = difference(change.new, fingerprint)
             else:
-                self._restore(change.path, change.old, current)
+                self._waiting.append(_Restore(change.path, change.old, current, self._temporary()))
 
-    def _restore_kept(self, number: int, kept: KeptFile) -> None:
+    def _undo_kept(self, number: int, kept: KeptFile) -> None:
         """Kept files were never ours: only what the checks made of them gives way."""
         with self._naming(kept.path, "restore"):
             current = self.tree.find(kept.path)
@@ -324,7 +335,7 @@ class _Undo:
                     self.foreign[kept.path] = "somebody changed it after the checks had"
                     return
             self._restore_directories(kept.directories)
-            self._restore(kept.path, kept.saved, current)
+            self._waiting.append(_Restore(kept.path, kept.saved, current, self._temporary()))
 
     def _displace(self, number: int, path: str) -> None:
         with (
@@ -395,33 +406,56 @@ class _Undo:
             else:
                 self.foreign[path] = "somebody changed it during the rollback"
 
-    def _restore(self, path: str, saved: SavedFile, current: FoundFile | None) -> None:
-        temporary = self._temporary()
-        with self.tree.parent(path) as (directory, name):
+    def _restore_all(self) -> None:
+        for start in range(0, len(self._waiting), files.SYNCED_TOGETHER):
+            group = self._waiting[start : start + files.SYNCED_TOGETHER]
+            staged: list[tuple[_Restore, int]] = []
             try:
-                self._write(temporary, saved, directory)
-                if current is None:
-                    files.publish_new(temporary, name, dir_fd=directory, new_dir_fd=directory)
-                elif current.still_stands(name, directory):
-                    files.rename(temporary, name, dir_fd=directory, new_dir_fd=directory)
-                else:
-                    self.foreign[path] = "somebody changed it during the rollback"
-                    return
-                self._done(path, saved)
+                for item in group:
+                    with self._naming(item.path, "restore"):
+                        staged.append((item, self._stage(item)))
+                for item, fd in staged:
+                    with self._naming(item.path, "restore"):
+                        files.sync(fd)
+                        self._publish(item)
             finally:
-                with suppress(OSError):
-                    files.unlink(temporary, dir_fd=directory)
+                for _, fd in staged:
+                    files.close(fd)
+                for item in group:
+                    self._drop(item)
 
-    def _write(self, temporary: str, saved: SavedFile, directory: int) -> None:
-        with files.closing(files.create_file(temporary, dir_fd=directory)) as fd:
-            for chunk in self.journal.chunks(saved):
+    def _stage(self, item: _Restore) -> int:
+        with self.tree.parent(item.path) as (directory, _):
+            fd = files.create_file(item.temporary, dir_fd=directory)
+        try:
+            for chunk in self.journal.chunks(item.saved):
                 files.write_all(fd, chunk)
-            files.keep_owner(fd, saved.uid, saved.gid)
+            files.keep_owner(fd, item.saved.uid, item.saved.gid)
             owner = files.status_of(fd)
-            same_owner = (owner.st_uid, owner.st_gid) == (saved.uid, saved.gid)
+            same_owner = (owner.st_uid, owner.st_gid) == (item.saved.uid, item.saved.gid)
             # Set-user-id for another user would be a new right; the verification names its absence.
-            files.set_mode(fd, saved.mode if same_owner else saved.mode & files.PERMISSION_BITS)
-            files.sync(fd)
+            files.set_mode(fd, item.saved.mode if same_owner else item.saved.mode & files.PERMISSION_BITS)
+        except BaseException:
+            files.close(fd)
+            raise
+        return fd
+
+    def _publish(self, item: _Restore) -> None:
+        with self.tree.parent(item.path) as (directory, name):
+            if item.current is None:
+                files.publish_new(item.temporary, name, dir_fd=directory, new_dir_fd=directory)
+            elif item.current.still_stands(name, directory):
+                files.rename(item.temporary, name, dir_fd=directory, new_dir_fd=directory)
+            else:
+                self.foreign[item.path] = "somebody changed it during the rollback"
+                return
+        self._done(item.path, item.saved)
+
+    def _drop(self, item: _Restore) -> None:
+        """Removes what was staged and not published; a failure is left to the next recovery."""
+        if item.path not in self.restored:
+            with suppress(OSError, UnsafePath), self.tree.parent(item.path) as (directory, _):
+                files.unlink(item.temporary, dir_fd=directory)
 
     def _done(self, path: str, saved: SavedFile | None) -> None:
         self.restored[path] = saved
