@@ -128,7 +128,7 @@ def _spellings(value: str) -> Iterator[str]:
 class Redactor:
     """Knows the secrets of one environment.
 
-    `redact` is idempotent. `extra` are further secret values; short ones are ignored like all others.
+    `extra` are further secret values; short ones are ignored like all others.
     """
 
     def __init__(self, environ: Mapping[str, str], extra: Iterable[str] = ()) -> None:
@@ -151,8 +151,8 @@ class Redactor:
         """For text that comes in pieces; a secret across their borders is masked, too."""
         return RedactionStream(self, line_max)
 
-    def _spans(self, text: str) -> list[tuple[int, int]]:
-        """Where secrets stand in `text`: ascending, neither overlapping nor touching."""
+    def _spans(self, text: str, *, with_context: bool = False) -> list[tuple[int, int]]:
+        """Where secrets stand in `text`, with what marks them as such if asked: ascending, and apart."""
         found: list[tuple[int, int]] = []
         for value in self._values:
             start = text.find(value)
@@ -161,7 +161,7 @@ class Redactor:
                 start = text.find(value, start + 1)
         for anchor, pattern, group in _SHAPES:
             if anchor in text:
-                found.extend(match.span(group) for match in pattern.finditer(text))
+                found.extend(match.span(0 if with_context else group) for match in pattern.finditer(text))
         if _KEY_BLOCK_BEGIN in text:
             found.extend(match.span() for match in _KEY_BLOCK.finditer(text))
         return _merge(found) if found else found
@@ -218,24 +218,23 @@ class RedactionStream:
         return written
 
     def _safe_end(self, text: str, first: int, spans: list[tuple[int, int]]) -> int:
-        """Up to where nothing that follows can change what is masked."""
-        end = max(text.rfind("\n"), text.rfind("\r")) + 1
-        if len(text) - end >= self._line_max:
+        """Up to where nothing that follows can change what is masked: the beginning of a line."""
+        end = _line_start(text, len(text))
+        if forced := len(text) - end >= self._line_max:
             end = len(text) - self._overlap
+            spans = self._redactor._spans(text, with_context=True)
         elif self._redactor._longest_over_lines:
-            end = min(end, max(first, len(text) - self._redactor._longest_over_lines + 1))
-        end = min(end, _open_key_block(text, end))
-        end = max(end, first)
-        for start, stop in spans:
+            end = _line_start(text, len(text) - self._redactor._longest_over_lines + 1)
+        end = min(end, _line_start(text, _open_key_block(text, end)))
+        for start, stop in reversed(spans):
             if start < end < stop or (start < end == stop == len(text)):
-                if start > first:
-                    return start
-                # The held text begins with a secret that goes on and on: it is masked as far as it reaches.
-                if len(text) - first >= self._line_max:
-                    self._swallow = stop == len(text)
-                    return stop
-                return first
-        return end
+                end = start if forced else _line_start(text, start)
+        if end > first or len(text) - first < self._line_max:
+            return max(end, first)
+        # What is held begins with a secret that goes on and on: it is masked as far as it reaches.
+        stop = next((stop for start, stop in spans if start <= first < stop), len(text) - self._overlap)
+        self._swallow = stop == len(text)
+        return stop
 
 
 class RedactingDecoder:
@@ -252,23 +251,21 @@ class RedactingDecoder:
         return self._stream.feed(self._decoder.decode(b"", final=True)) + self._stream.finish()
 
 
+def _line_start(text: str, position: int) -> int:
+    """Where the line begins that `position` is in, or begins."""
+    position = max(position, 0)
+    return max(text.rfind("\n", 0, position), text.rfind("\r", 0, position)) + 1
+
+
 def _open_key_block(text: str, end: int) -> int:
     """Where the first private key begins that may still get its end; `len(text)` when there is none."""
     start = text.find(_KEY_BLOCK_BEGIN, max(0, end - _KEY_BLOCK_MAX - 256))
     while start >= 0:
         match = _KEY_BLOCK.match(text, start)
-        closed = match is not None and match[0].endswith("-----") and "-----END" in match[0]
-        if not closed and len(text) - start < _KEY_BLOCK_MAX + 256 and _may_be_key_block(text, start):
+        if match is not None and match["body"] is None and len(text) - start < _KEY_BLOCK_MAX + 256:
             return start
         start = text.find(_KEY_BLOCK_BEGIN, start + 1)
     return len(text)
-
-
-_KEY_BLOCK_HEAD: Final = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----")
-
-
-def _may_be_key_block(text: str, start: int) -> bool:
-    return _KEY_BLOCK_HEAD.match(text, start) is not None
 
 
 def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
