@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from executor.models.plan import ChangePlan
 from executor.models.times import Clock, utc_now
 from executor.planner.commands import read_check
 from executor.planner.planner import plan_change
-from executor.storage.location import resolve_workspace, state_directory
+from executor.storage.location import main_worktree, resolve_workspace, state_directory
 from executor.storage.store import ExecutionStore
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def open_runtime(start: Path, *, environ: Mapping[str, str], clock: Clock = utc_
     try:
         policy = _load_policy(root)
         host = HostExecutor(root, store=store, policy=policy, environ=environ, clock=clock)
+        if store.get_workspace(store.workspace_id) is None:
+            store.register_workspace(store.workspace_id, socket.gethostname(), str(main_worktree(root)))
     except BaseException:
         store.close()
         raise

@@ -21,18 +21,23 @@ if TYPE_CHECKING:
 
 _execution_options = with_options(
     click.option(
-        "--wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait for the workspace."
+        "--wait",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        help="How long to wait for the workspace (0).",
     ),
     click.option(
         "--timeout",
+        metavar="SECONDS",
         type=click.FloatRange(min=0, min_open=True),
-        help="Seconds a check may take (900; for a retry what it was before).",
+        help="How long a check may take (900; for a retry what it was before).",
     ),
     click.option(
         "--env", "env", multiple=True, metavar="NAME", help="Let the checks see this variable, too."
     ),
     click.option("--why", help="The reason, for whoever reads the record."),
-    click.option("--run-id", help="The run of a pipeline or agent this belongs to."),
+    click.option("--run-id", metavar="ID", help="The run of a pipeline or agent this belongs to."),
     json_option,
 )
 
@@ -46,8 +51,8 @@ _execution_options = with_options(
 )
 @click.option("--verify", multiple=True, metavar="CMD", help="A command that must exit with 0 (repeatable).")
 @click.option("--title", help="One line that says what the change does.")
-@click.option("--parent", help="The execution this one is caused by.")
-@click.option("--correlation", help="The chain a first execution belongs to.")
+@click.option("--parent", metavar="ID", help="The execution this one is caused by.")
+@click.option("--correlation", metavar="ID", help="The chain a first execution belongs to.")
 @click.option("--trigger", type=click.Choice([kind.value for kind in TriggerKind]), help="What caused it.")
 @click.option("--dry-run", is_flag=True, help="Show plan and decision; change and record nothing.")
 @_execution_options

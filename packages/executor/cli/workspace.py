@@ -37,7 +37,13 @@ def init(app: Application, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait for the workspace.")
+@click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Seconds to wait for the workspace.",
+)
 @json_option
 @pass_application
 def recover(app: Application, wait: float, as_json: bool) -> int:
