@@ -10,7 +10,7 @@ from pathlib import Path
 
 from executor.errors import DatabaseDamaged, DatabaseUnavailable, InvalidSettings
 from executor.migrations.connection import open_connection, translating
-from executor.migrations.ledger import rows
+from executor.migrations.inspection import integrity_faults
 from executor.migrations.runner import Database, borrowed, file_of
 from executor.migrations.target import DatabaseTarget
 
@@ -54,9 +54,9 @@ def _copy(source: sqlite3.Connection, database: str, temporary: Path) -> None:
         with translating(str(temporary)):
             # A copy needs no files beside it.
             copy.execute("PRAGMA journal_mode=DELETE")
-            found = [message for (message,) in rows(copy, "PRAGMA integrity_check(1)")]
-        if found != ["ok"]:
-            raise DatabaseDamaged(f"{database} is damaged ({found[0]}); restore an earlier copy")
+            faults = integrity_faults(copy)
+        if faults:
+            raise DatabaseDamaged(f"{database} is damaged ({faults[0]}); restore an earlier copy")
     finally:
         copy.close()
     _sync(temporary)

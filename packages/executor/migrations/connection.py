@@ -78,16 +78,25 @@ def open_connection(
     if path is None:
         return _configured(_driver_connection(":memory:", timeout), ":memory:", synchronous)
     is_new = _examine(path, must_exist=read_only or not create, for_writing=not read_only)
-    mode = "ro" if read_only else "rwc" if is_new else "rw"
+    if read_only:
+        return _opened_for_reading(path, timeout, synchronous)
+    return _opened(path, "rwc" if is_new else "rw", timeout, synchronous)
+
+
+def _opened_for_reading(path: Path, timeout: float, synchronous: Synchronous) -> sqlite3.Connection:
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        # A reader that may write takes away the files it made beside the database when it is the last.
+        connection = _opened(path, "rw", timeout, synchronous)
+        connection.execute("PRAGMA query_only=ON")
+        return connection
     try:
-        connection = _opened(path, mode, timeout, synchronous)
+        return _opened(path, "ro", timeout, synchronous)
     except DatabaseUnavailable:
         # Without leave to write beside the file a reader cannot share memory with writers. When there is
         # no log of writes either, the file alone is the whole database, and nobody here can change it.
-        if not read_only or _size(_beside(path, "-wal")) or os.access(path.parent, os.W_OK):
+        if _size(_beside(path, "-wal")):
             raise
-        connection = _opened(path, "ro&immutable=1", timeout, synchronous)
-    return connection
+        return _opened(path, "ro&immutable=1", timeout, synchronous)
 
 
 def _opened(path: Path, mode: str, timeout: float, synchronous: Synchronous) -> sqlite3.Connection:

@@ -123,18 +123,18 @@ def _naming_what_blocks(database: str, target: int) -> Iterator[None]:
         raise DowngradeBlocked(database, target, [(f"{needed[1]} {needed[2]}", needed[3])]) from cause
 
 
-def _own_objects(connection: sqlite3.Connection, ours: Layout) -> dict[tuple[str, str], str]:
-    """Type and name of every object of the user's that works, with its text."""
-    found = rows(connection, "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+def _own_objects(connection: sqlite3.Connection, ours: Layout) -> list[tuple[str, str]]:
+    """Type and name of every object of the user's that works."""
+    found = rows(connection, "SELECT type, name, tbl_name FROM sqlite_master WHERE sql IS NOT NULL")
     known = {*ours.tables, *ours.indexes, "schema_migrations", "sqlite_sequence"}
-    return {
-        (kind, name): sql
-        for kind, name, table, sql in found
+    return [
+        (kind, name)
+        for kind, name, table in found
         if name not in known and _fault(connection, kind, name, table) is None
-    }
+    ]
 
 
-def _broken(connection: sqlite3.Connection, before: dict[tuple[str, str], str]) -> Iterator[tuple[str, str]]:
+def _broken(connection: sqlite3.Connection, before: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     tables = dict(rows(connection, "SELECT name, tbl_name FROM sqlite_master"))
     for kind, name in before:
         fault = _fault(connection, kind, name, tables[name]) if name in tables else "its table would go"
@@ -143,25 +143,28 @@ def _broken(connection: sqlite3.Connection, before: dict[tuple[str, str], str]) 
 
 
 def _fault(connection: sqlite3.Connection, kind: str, name: str, table: str) -> str | None:
-    """Why an object cannot be used now. Statements are compiled, not run."""
-    quoted = _quoted(table)
-    if kind == "view":
-        statements = [f"SELECT * FROM {_quoted(name)}"]
-    elif kind == "trigger":
-        columns = rows(connection, "SELECT name FROM pragma_table_info(?) LIMIT 1", table)
-        column = _quoted(columns[0][0]) if columns else "rowid"
-        statements = [
-            f"INSERT INTO {quoted} DEFAULT VALUES",
-            f"UPDATE {quoted} SET {column} = {column}",
-            f"DELETE FROM {quoted}",
-        ]
-    elif kind == "table":
+    """Why an object cannot be used now.
+
+    Asks with statements that concern no row. EXPLAIN would not do: a prepared one that is used again after
+    a change of the schema reads freed memory.
+    """
+    if kind == "table":
         return _dangling_parent(connection, name)
+    if kind == "view":
+        statements = [f"SELECT * FROM {_quoted(name)} LIMIT 0"]
+    elif kind == "trigger":
+        quoted = _quoted(table)
+        column = _quoted(rows(connection, "SELECT name FROM pragma_table_info(?) LIMIT 1", table)[0][0])
+        statements = [
+            f"INSERT INTO {quoted} ({column}) SELECT {column} FROM {quoted} WHERE false",
+            f"UPDATE {quoted} SET {column} = {column} WHERE false",
+            f"DELETE FROM {quoted} WHERE false",
+        ]
     else:
         return None
     for statement in statements:
         try:
-            rows(connection, f"EXPLAIN {statement}")
+            rows(connection, statement)
         except sqlite3.OperationalError as cause:
             return str(cause)
     return None

@@ -149,6 +149,15 @@ def read_layout(connection: sqlite3.Connection) -> Layout:
     return Layout(tables, indexes, frozenset(tuple(map(str, key)) for key in keys))
 
 
+def integrity_faults(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite finds wrong with the file; empty when it is sound. Reads all of it."""
+    messages = [message for (message,) in rows(connection, "PRAGMA integrity_check")]
+    if messages == ["ok"]:
+        return []
+    lines = "\n".join(messages).splitlines()
+    return [line for line in lines if not line.startswith("***")]
+
+
 def compare(expected: Layout, found: Layout) -> Iterator[Difference]:
     """What `found` has otherwise than `expected`, in our tables; those of users are their own."""
     for table, columns in expected.tables.items():
@@ -201,9 +210,8 @@ def _missing_records(version: int, recorded: dict[int, tuple[str, str]]) -> Iter
 
 
 def _damages(connection: sqlite3.Connection) -> Iterator[Difference]:
-    for (message,) in rows(connection, "PRAGMA integrity_check"):
-        if message != "ok":
-            yield Difference("damaged", "integrity_check", message)
+    for message in integrity_faults(connection):
+        yield Difference("damaged", "integrity_check", message)
     orphans = Counter((table, parent) for table, _, parent, _ in rows(connection, "PRAGMA foreign_key_check"))
     for (table, parent), count in sorted(orphans.items()):
         message = f"{count} rows of {table} refer to rows of {parent} that do not exist"
