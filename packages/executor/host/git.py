@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 STATE_FOLDER: Final = ".executor"
+IGNORED_AROUND: Final = "the workspace is ignored by a git work tree around it"
 TIMEOUT_SECONDS: Final = 30.0
 
 # These say where configuration is and how far to search; all others would lead to another repository,
@@ -393,6 +394,9 @@ def _failure(command: str, code: int, errors: str) -> GitFailed:
             f"git refuses: {reason}; if you trust the directory, run "
             "`git config --global --add safe.directory <directory>`"
         )
+    if "not superset of prefix" in reason:
+        # What ls-files makes of a directory more than one level inside an ignored one.
+        return GitFailed(IGNORED_AROUND)
     if code < 0:
         return GitFailed(f"git {command} was ended by signal {-code}")
     return GitFailed(f"git {command} failed: {reason or f'exit code {code}'}")

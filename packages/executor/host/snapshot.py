@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 
 from executor.host.git import (
+    IGNORED_AROUND,
     STATE_FOLDER,
     GitCommand,
     GitFailed,
@@ -311,7 +312,7 @@ class _Sight:
             with start_ignored(root, environ) as listing:
                 ignored = parse_ignored(listing.output())
             if ignored is None:
-                sight.problem = "the workspace is ignored by a git work tree around it"
+                sight.problem = IGNORED_AROUND
             else:
                 sight.ignored, sight.in_git = ignored, True
         except GitFailed as failed:
