@@ -149,7 +149,8 @@ print({start}, flush=True); os._exit(0)
         process.wait()
     try:
         os.kill(child, 0)
-        WorkspaceLock.acquire(tree, state, "exec_mine").release()
+        # A forked process lets go when it first runs, which may be after the holder is gone.
+        WorkspaceLock.acquire(tree, state, "exec_mine", wait_seconds=60).release()
     finally:
         os.kill(child, 9)
 
