@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -274,7 +275,7 @@ class TestDocuments:
         waiting = [ROOT / "README.md"]
         while waiting:
             page = waiting.pop().resolve()
-            if page not in seen and page.suffix == ".md":
+            if page not in seen and page.suffix == ".md" and page.exists():
                 seen.add(page)
                 waiting.extend(target for target, _ in links(page))
 
@@ -372,3 +373,109 @@ class TestSetUp:
         done = subprocess.run([str(ROOT / "scripts" / "in_tmp"), "sh", "-c", script], env=env)
 
         assert (code, []) == (done.returncode, list(tmp_path.iterdir()))
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone whose .venv was set up for `runtime`."""
+    (tmp_path / "requirements").mkdir()
+    for name in ("pyproject.toml", *(f"requirements/{lock}.txt" for lock in LOCKS)):
+        (tmp_path / name).write_text(name)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(os.path.realpath(sys.executable))
+    monkeypatch.setattr(setup_environment, "ROOT", tmp_path)
+    monkeypatch.setattr(setup_environment, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(setup_environment, "VENV_PYTHON", python)
+    monkeypatch.setattr(setup_environment, "STAMP", tmp_path / ".venv" / "setup.json")
+    monkeypatch.setattr(setup_environment, "UNFINISHED", tmp_path / ".venv" / "setup.unfinished")
+    monkeypatch.setattr(setup_environment, "install", lambda level: None)
+    setup_environment.set_up("runtime", chosen=False)
+    return tmp_path
+
+
+class TestStamp:
+    """When `.venv` is kept, filled again, or made anew."""
+
+    def test_an_environment_that_is_current_is_left_alone(
+        self, clone: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever the times of the files are, nothing is installed twice."""
+        monkeypatch.setattr(setup_environment, "install", lambda level: pytest.fail("installed again"))
+        os.utime(clone / "requirements" / "runtime.txt")
+
+        setup_environment.set_up("runtime", chosen=False)
+
+    def test_dev_serves_for_runtime_and_not_the_other_way(self, clone: Path) -> None:
+        before = setup_environment.is_current("dev")
+        setup_environment.set_up("dev", chosen=False)
+        (clone / "requirements" / "runtime.txt").write_text("changed")
+
+        assert (False, True) == (before, setup_environment.is_current("runtime"))
+
+    @pytest.mark.parametrize("name", ["pyproject.toml", "requirements/runtime.txt", "requirements/uv.txt"])
+    def test_a_change_of_what_decides_its_content_fills_it_again(self, clone: Path, name: str) -> None:
+        (clone / name).write_text("changed")
+
+        assert setup_environment.is_usable(chosen=False)
+        assert not setup_environment.is_current("runtime")
+
+    def test_a_set_up_that_was_killed_starts_over(self, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Killed in the middle of installing, it leaves a mark that makes the next one begin anew."""
+
+        def killed(level: str) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(setup_environment, "install", killed)
+        with pytest.raises(KeyboardInterrupt):
+            setup_environment.set_up("dev", chosen=False)
+
+        assert not setup_environment.is_usable(chosen=False)
+
+    def test_a_moved_clone_makes_it_anew(self, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its scripts point to where it was."""
+        monkeypatch.setattr(setup_environment, "ROOT", clone / "elsewhere")
+
+        assert not setup_environment.is_usable(chosen=False)
+
+    def test_another_python_makes_it_anew_when_it_was_chosen(
+        self, clone: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "executable", "/usr/bin/another-python")
+
+        assert (True, False) == (
+            setup_environment.is_usable(chosen=False),
+            setup_environment.is_usable(chosen=True),
+        )
+
+    def test_a_python_that_is_gone_makes_it_anew(self, clone: Path) -> None:
+        setup_environment.VENV_PYTHON.unlink()
+        setup_environment.VENV_PYTHON.symlink_to("/nonexistent/python3")
+
+        assert not setup_environment.is_usable(chosen=False)
+
+    def test_an_environment_made_by_hand_is_kept(self, clone: Path) -> None:
+        setup_environment.STAMP.unlink()
+
+        assert setup_environment.is_usable(chosen=False)
+        assert not setup_environment.is_current("runtime")
+
+    def test_of_two_at_once_the_second_waits(self, clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """It says so, and goes on when the first is done."""
+        waiting, done = threading.Event(), threading.Event()
+
+        def second() -> None:
+            waiting.set()
+            with setup_environment.only_one():
+                done.set()
+
+        thread = threading.Thread(target=second)
+        with setup_environment.only_one():
+            thread.start()
+            waiting.wait()
+            while not (said := capsys.readouterr().out):
+                assert not done.is_set()
+        thread.join()
+
+        assert "waiting for another set-up of this clone\n" == said
+        assert done.is_set()
