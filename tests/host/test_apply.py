@@ -602,7 +602,30 @@ class TestChecks:
             report = transaction.rollback()
 
         assert report.complete
+        assert ("gone.txt",) == report.displaced
         assert before == snapshot(root)
+
+    def test_a_kept_file_that_became_something_else_comes_back(
+        self, root: Path, tree: WorkspaceTree, tmp_path: Path
+    ) -> None:
+        write_tree(root, {"link": File(b"mine\n"), "fifo": File(b"mine\n"), "dir ectory": File(b"mine\n")})
+        outside = write_tree(tmp_path / "outside", {"theirs": File(b"theirs\n")})
+        before = snapshot(root)
+
+        with applied(tree, REPRESENTATIVE.changeset) as transaction:
+            transaction.keep(["link", "fifo", "dir ectory"])
+            for name in ("link", "fifo", "dir ectory"):
+                (root / name).unlink()
+            (root / "link").symlink_to(outside / "theirs")
+            os.mkfifo(root / "fifo")
+            write_tree(root, {"dir ectory/made": File(b"made\n")})
+            transaction.note_effects(
+                changed=["link", "fifo", "dir ectory"], created=["dir ectory", "dir ectory/made"]
+            )
+            assert transaction.rollback().complete
+
+        assert before == snapshot(root)
+        assert {"theirs": File(b"theirs\n")} == files_of(snapshot(outside))
 
     def test_edits_after_the_checks_are_left_alone(self, root: Path, tree: WorkspaceTree) -> None:
         """A kept file the checks did not touch is nobody's business; one they did is named."""

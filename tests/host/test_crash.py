@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,11 +25,14 @@ from support.applying import (
     apply_and_check,
     apply_and_commit,
     apply_and_roll_back,
+    apply_without_permission,
+    back_up_without_permission,
     prepare,
     recover,
+    roll_back_what_nobody_may_read,
     run_recovery,
 )
-from support.faults import CrashServer, Fault, faulty
+from support.faults import CrashServer, Fault, environment, faulty
 from support.trees import REPRESENTATIVE, STATE, Node, files_of, snapshot
 
 
@@ -166,6 +174,29 @@ def recover_with_listing(root: Path, before: dict[str, Node]) -> None:
                 assert transaction.rollback().complete
 
 
+class TestPermissions:
+    """In a process of its own, which root's rights are taken from."""
+
+    @pytest.mark.parametrize("closed", ["folder", "folder/deep", "dir"])
+    def test_a_directory_that_may_not_be_written_stops_the_apply_without_a_trace(
+        self, crashes: CrashServer, roots: Roots, closed: str
+    ) -> None:
+        root = roots()
+        (root / closed).chmod(0o555)
+        try:
+            crashes.run(apply_without_permission, root, REPRESENTATIVE.changeset, closed, kill_at=0)
+        finally:
+            (root / closed).chmod(0o755)
+
+    def test_a_state_directory_that_may_not_be_written_stops_the_backup(
+        self, crashes: CrashServer, roots: Roots
+    ) -> None:
+        crashes.run(back_up_without_permission, roots(), REPRESENTATIVE.changeset, kill_at=0)
+
+    def test_what_checks_made_unreadable_is_undone(self, crashes: CrashServer, roots: Roots) -> None:
+        crashes.run(roll_back_what_nobody_may_read, roots(), REPRESENTATIVE.changeset, kill_at=0)
+
+
 class TestRecovery:
     def test_a_second_recovery_gives_the_same_answer(self, roots: Roots, crashes: CrashServer) -> None:
         root = roots()
@@ -277,3 +308,30 @@ def die(transaction: Transaction) -> None:
     journal = vars(transaction)["_journal"]
     journal.close()
     vars(transaction)["_journal"] = None
+
+
+def test_a_fault_reaches_any_program_that_is_started_with_it(roots: Roots) -> None:
+    """The same faults, from outside: what the command a user types does when the disk is full or it is killed."""
+    root = roots()
+    before = snapshot(root)
+    program = (
+        "import sys; from pathlib import Path; from support.applying import apply_and_commit\n"
+        "from support.trees import REPRESENTATIVE\n"
+        "apply_and_commit(Path(sys.argv[1]), REPRESENTATIVE.changeset)\n"
+    )
+
+    def run(fault: Fault) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-c", program, str(root)]
+        variables = {**os.environ, **environment(fault)}
+        return subprocess.run(command, env=variables, capture_output=True, check=False)
+
+    assert -signal.SIGKILL == run(Fault(nth=40, error=None)).returncode
+    report = recover(root)
+    assert report is not None
+    assert (Side.BEFORE, True) == (report.side, report.complete)
+    full = run(Fault(nth=9, error=errno.ENOSPC, operations=frozenset({"write"})))
+    assert b"No space left on device" in full.stderr
+    recover(root)
+    assert before == snapshot(root)
+    assert 0 == run(Fault()).returncode
+    assert REPRESENTATIVE.after == files_of(snapshot(root))

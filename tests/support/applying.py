@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import os
 from pathlib import Path
 from typing import Final
 
+import pytest
+
+from executor.errors import WorkspaceUnwritable
 from executor.host.apply import Transaction
 from executor.host.journal import discard_journal, find_journals, sweep_journals
 from executor.host.rollback import RecoveryReport, recover_journal
 from executor.host.tree import WorkspaceTree
 from executor.models.change import Changeset
-from support.trees import STATE, Node
+from support.trees import STATE, Node, snapshot
 
 WORKSPACE: Final = "ws_test"
 EXECUTION: Final = "exec_test"
@@ -72,3 +78,57 @@ def run_recovery(root: Path) -> None:
 
 def without_temporaries(nodes: dict[str, Node]) -> bool:
     return not any(path.rpartition("/")[2].startswith(".executor-") for path in nodes)
+
+
+def drop_privileges() -> None:
+    """Root loses what lets it write where its mode says no; everybody else loses nothing."""
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def apply_without_permission(root: Path, changeset: Changeset, closed: str) -> None:
+    """The directory `closed` may not be written: the apply says so, and the rollback leaves no trace."""
+    drop_privileges()
+    before = snapshot(root)
+    with WorkspaceTree(root) as tree, prepare(tree, changeset) as transaction:
+        transaction.backup()
+        with pytest.raises(WorkspaceUnwritable) as caught:
+            transaction.apply()
+        assert caught.value.errno == errno.EACCES
+        assert caught.value.path.startswith(closed)
+        assert transaction.rollback().complete
+    assert before == snapshot(root)
+    assert find_journals(root / STATE) == []
+
+
+def back_up_without_permission(root: Path, changeset: Changeset) -> None:
+    """The state directory may not be written: nothing begins."""
+    (root / STATE).chmod(0o500)
+    drop_privileges()
+    before = snapshot(root)
+    with WorkspaceTree(root) as tree, prepare(tree, changeset) as transaction:
+        with pytest.raises(WorkspaceUnwritable, match=STATE):
+            transaction.backup()
+        assert transaction.rollback().complete
+    assert before == snapshot(root)
+
+
+def roll_back_what_nobody_may_read(root: Path, changeset: Changeset) -> None:
+    """A check takes away the right to read from a kept file and from one it makes."""
+    drop_privileges()
+    (root / UNTRACKED).write_bytes(b"mine\n")
+    before = snapshot(root)
+    with WorkspaceTree(root) as tree, prepare(tree, changeset) as transaction:
+        transaction.backup()
+        transaction.apply()
+        transaction.keep([UNTRACKED])
+        (root / UNTRACKED).chmod(0)
+        (root / "made").write_bytes(b"made\n")
+        (root / "made").chmod(0)
+        transaction.note_effects(changed=[UNTRACKED], created=["made"])
+        assert transaction.rollback().complete
+    assert before == snapshot(root)

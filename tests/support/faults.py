@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from executor.host import files
 
@@ -82,6 +82,62 @@ class FaultyOs:
             os.kill(os.getpid(), signal.SIGKILL)
         else:
             raise OSError(self._fault.error, os.strerror(self._fault.error))
+
+
+class Operation(NamedTuple):
+    """One changing operation that was done: its name, the path it was done to, the path it led to."""
+
+    name: str
+    path: str
+    to: str = ""
+
+
+class RecordingOs(FaultyOs):
+    """Writes down what changes something on disk, in order, with whole paths."""
+
+    def __init__(self, operations: list[Operation]) -> None:
+        super().__init__(Fault())
+        self._operations = operations
+
+    def __getattr__(self, name: str) -> Any:
+        real = super().__getattr__(name)
+        if name not in CHANGING:
+            return real
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if name == "open" and not args[1] & os.O_CREAT:
+                return real(*args, **kwargs)
+            operation = self._describe(name, args, kwargs)
+            result = real(*args, **kwargs)
+            self._operations.append(operation)
+            return result
+
+        return call
+
+    @staticmethod
+    def _describe(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation:
+        if name in ("write", "fsync", "fchmod", "fchown"):
+            return Operation(name, _path_of(args[0]))
+        if name in ("rename", "link"):
+            source = f"{_path_of(kwargs['src_dir_fd'])}/{os.fsdecode(args[0])}"
+            return Operation(name, source, f"{_path_of(kwargs['dst_dir_fd'])}/{os.fsdecode(args[1])}")
+        return Operation(name, f"{_path_of(kwargs['dir_fd'])}/{os.fsdecode(args[0])}")
+
+
+def _path_of(fd: int) -> str:
+    return str(Path(f"/proc/self/fd/{fd}").readlink())
+
+
+@contextmanager
+def recording() -> Iterator[list[Operation]]:
+    """Collects the operations of the block."""
+    operations: list[Operation] = []
+    outer = vars(files)["os"]
+    vars(files)["os"] = RecordingOs(operations)
+    try:
+        yield operations
+    finally:
+        vars(files)["os"] = outer
 
 
 def install(fault: Fault, *, sync: bool = False) -> None:

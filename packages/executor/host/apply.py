@@ -39,6 +39,7 @@ from executor.host.journal import (
     BEFORE_FILE,
     PREFIX,
     Checks,
+    EntryKind,
     FoundJournal,
     IntendedChange,
     Intent,
@@ -251,7 +252,8 @@ class Transaction:
 
         A rollback puts the changed back and removes the made, each only while it still is what stands
         there now. Directories among `created` go when nothing is left in them. Paths of the changeset are
-        passed over: what stands there is judged against the change alone.
+        passed over: what stands there is judged against the change alone. A path that cannot be looked
+        at is passed over too; the rollback names it.
         """
         journal = self._begun()
         checks = journal.checks()
@@ -260,8 +262,7 @@ class Transaction:
         noted = {file.path: file for file in checks.changed}
         for path in changed:
             if path in kept and path not in own:
-                with suppress(UnsafePath):
-                    noted[path] = NotedFile(path=path, found=self._tree.fingerprint(path))
+                noted[path] = self._noted(path)
         made = {entry.path: entry for entry in checks.created}
         for path in created:
             entry = self._entry(path) if path not in own else None
@@ -494,13 +495,24 @@ class Transaction:
         )
         return KeptFile(path=path, saved=saved, directories=tuple(d for d in directories if d is not None))
 
+    def _noted(self, path: str) -> NotedFile:
+        try:
+            return NotedFile(path=path, found=self._tree.fingerprint(path))
+        except (UnsafePath, WorkspaceUnwritable):
+            entry = self._entry(path)
+            instead = entry if entry is not None and entry.kind is not EntryKind.DIRECTORY else None
+            return NotedFile(path=path, found=None, instead=instead)
+
     def _entry(self, path: str) -> NotedEntry | None:
-        with (
-            files.reporting("look at", path),
-            suppress(*NO_FILE, UnsafePath),
-            self._tree.parent(path) as (directory, name),
-        ):
-            return entry_at(name, path, dir_fd=directory)
+        try:
+            with (
+                files.reporting("look at", path),
+                suppress(*NO_FILE),
+                self._tree.parent(path) as (directory, name),
+            ):
+                return entry_at(name, path, dir_fd=directory)
+        except (UnsafePath, WorkspaceUnwritable) as cause:
+            logger.warning("what a check did cannot be noted: %s", cause)
         return None
 
 

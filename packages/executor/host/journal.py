@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -95,7 +95,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[IntendedChange, ...]
     directories_created: tuple[str, ...]
     directories_emptied: tuple[SavedDirectory, ...]
-    format: int = FORMAT
+    format: Literal[1] = FORMAT
 
     @property
     def temporary_prefix(self) -> str:
@@ -107,13 +107,6 @@ class KeptFile(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     saved: SavedFile
     directories: tuple[SavedDirectory, ...] = ()
-
-
-class NotedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A kept file as the checks left it; None when they removed it."""
-
-    path: str
-    found: Fingerprint | None
 
 
 class EntryKind(StrEnum):
@@ -129,6 +122,14 @@ class NotedEntry(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     kind: EntryKind
     digest: str = ""
+
+
+class NotedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A kept file as the checks left it: None when they removed it or put something else `instead`."""
+
+    path: str
+    found: Fingerprint | None
+    instead: NotedEntry | None = None
 
 
 class Checks(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,8 +53,8 @@ class RollbackReport:
 
     `restored` was brought back and read again; `untouched` was as before. `foreign` was edited by others
     and left alone; `failed` is what the system refused: the journal stays, and the next recovery tries
-    again. `displaced` are files whose bytes, written while checks ran, gave way to those kept before;
-    they are in the journal, and `rescue` copies them out. `leftover_directories` were made by the change
+    again. `displaced` are kept files that were put back: what stood there, written by a check or by somebody
+    beside it, is in the journal, and `rescue` copies it out. `leftover_directories` were made by the change
     or the checks and hold something of others.
     """
 
@@ -217,6 +217,7 @@ class _Undo:
         self.foreign: dict[str, str] = {}
         self.failed: dict[str, str] = {}
         self.leftovers: list[str] = []
+        self._noted: Final = {noted.path: noted for noted in self.checks.changed}
         self._emptied: Final = {saved.path for saved in intent.directories_emptied}
         self._waiting: list[_Restore] = []
         self._temporaries = 0
@@ -319,21 +320,22 @@ class _Undo:
     def _undo_kept(self, number: int, kept: KeptFile) -> None:
         """Kept files were never ours: only what the checks made of them gives way."""
         with self._naming(kept.path, "restore"):
+            noted = self._noted.get(kept.path)
+            if noted is not None and noted.instead is not None:
+                self._remove_made_by_checks(noted.instead)
             current = self.tree.find(kept.path)
             fingerprint = current.fingerprint if current else None
             if fingerprint == kept.saved.fingerprint:
                 return
-            if self.checks.running:
-                # Nobody came to look what the checks had done, so this may be another's work: keep it.
-                if current is not None:
-                    self._displace(number, kept.path)
-            else:
-                noted = {file.path: file.found for file in self.checks.changed}
-                if kept.path not in noted:
+            if not self.checks.running:
+                if noted is None:
                     return
-                if noted[kept.path] != fingerprint:
+                if noted.found != fingerprint:
                     self.foreign[kept.path] = "somebody changed it after the checks had"
                     return
+            if current is not None:
+                # A check wrote this, or somebody who worked beside it: nobody can tell, so it is saved.
+                self._displace(number, kept.path)
             self._restore_directories(kept.directories)
             self._waiting.append(_Restore(kept.path, kept.saved, current, self._temporary()))
 
@@ -391,6 +393,7 @@ class _Undo:
                 with files.closing(files.open_directory(temporary, dir_fd=above)) as fd:
                     files.keep_owner(fd, saved.uid, saved.gid)
                     files.set_mode(fd, saved.mode)
+                    files.sync_directory(fd)
                 files.rename(temporary, name, dir_fd=above, new_dir_fd=above)
                 self._dirty.add(_above(saved.path))
 
@@ -548,7 +551,11 @@ def entry_at(name: str, path: str, *, dir_fd: int) -> NotedEntry | None:
         return NotedEntry(path=path, kind=EntryKind.LINK, digest=target.hexdigest())
     if not stat.S_ISREG(status.st_mode):
         return NotedEntry(path=path, kind=EntryKind.OTHER)
-    fd = open_regular(name, path, dir_fd=dir_fd)
+    try:
+        fd = open_regular(name, path, dir_fd=dir_fd)
+    except PermissionError:
+        # It can still be removed, and removing it must not fail for want of a hash.
+        return NotedEntry(path=path, kind=EntryKind.OTHER)
     if fd is None:
         return None
     with files.closing(fd):
