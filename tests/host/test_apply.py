@@ -308,7 +308,7 @@ class TestBase:
 
         assert edited == snapshot(root)
 
-    @pytest.mark.parametrize("path", ["script.sh", "new/run", "read only.txt"])
+    @pytest.mark.parametrize("path", ["script.sh", "new/run", "read only.txt", "swap"])
     def test_an_edit_in_the_middle_of_the_apply_stops_it_and_is_kept(
         self, root: Path, tree: WorkspaceTree, path: str
     ) -> None:
