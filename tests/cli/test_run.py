@@ -20,6 +20,13 @@ def repository(tmp_path: Path) -> Repository:
     return Repository.calculator(tmp_path / "repository")
 
 
+@pytest.fixture
+def workspace(repository: Repository) -> Repository:
+    """A repository in which executor is at home, without executions."""
+    assert repository.run("init").code == 0
+    return repository
+
+
 def execution(repository: Repository, which: str = "@last") -> dict[str, Any]:
     record = repository.run("show", which, "--json").json["execution"]
     assert isinstance(record, dict)
@@ -214,7 +221,8 @@ def test_a_path_that_leaves_the_workspace_is_refused(repository: Repository, pat
     assert not (repository.root.parent / "outside.py").exists()
 
 
-def test_a_dry_run_shows_plan_and_decision_and_records_nothing(repository: Repository) -> None:
+def test_a_dry_run_shows_plan_and_decision_and_records_nothing(workspace: Repository) -> None:
+    repository = workspace
     before = repository.state()
 
     result = repository.apply(GOOD_PATCH, "--dry-run", "--json")
@@ -448,12 +456,25 @@ def test_a_busy_database_rolls_the_workspace_back_and_recovery_finishes_the_reco
     ],
 )
 def test_every_mistake_gets_a_sentence_and_its_exit_code(
-    repository: Repository, arguments: tuple[str, ...], code: int, sentence: str
+    workspace: Repository, arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    result = repository.run(*arguments, stdin=GOOD_PATCH)
+    result = workspace.run(*arguments, stdin=GOOD_PATCH)
 
     assert result.code == code, result.err
     assert sentence in result.err
+
+
+@pytest.mark.parametrize(
+    "command", [("list",), ("show", "@last"), ("stats",), ("lineage", "x"), ("recover",)]
+)
+def test_a_question_where_nothing_is_recorded_leaves_nothing_behind(
+    repository: Repository, command: tuple[str, ...]
+) -> None:
+    result = repository.run(*command)
+
+    assert result.code == 6
+    assert "the first `executor run` begins" in result.err
+    assert not (repository.root / ".executor").exists()
 
 
 def test_an_execution_in_a_subdirectory_or_without_git_works_on_its_workspace(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
-from executor.errors import InvalidSettings
+from executor.errors import InvalidSettings, WorkspaceNotFound
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -37,7 +37,7 @@ class Application:
 
     @cached_property
     def unrecovered_runtime(self) -> Runtime:
-        """The workspace this command works in, as it is. Raises WorkspaceNotFound."""
+        """The workspace this command works in, made when there is none, and as it is. Raises WorkspaceNotFound."""
         from executor.runtime import open_runtime
 
         runtime = open_runtime(self._start or Path.cwd(), environ=os.environ)
@@ -45,12 +45,35 @@ class Application:
         return runtime
 
     @cached_property
-    def runtime(self) -> Runtime:
-        """The workspace this command works in, in order again after any crash."""
+    def new_runtime(self) -> Runtime:
+        """The workspace, made when there is none, in order again after any crash."""
         runtime = self.unrecovered_runtime
         for recovery in runtime.recover_abandoned():
             self.note(recovery.sentence)
         return runtime
+
+    @property
+    def runtime(self) -> Runtime:
+        """The workspace, in order again after any crash. Raises WorkspaceNotFound where there is none yet."""
+        self._refuse_missing()
+        return self.new_runtime
+
+    @property
+    def existing_runtime(self) -> Runtime:
+        """The workspace as it is. Raises WorkspaceNotFound where there is none yet."""
+        self._refuse_missing()
+        return self.unrecovered_runtime
+
+    def _refuse_missing(self) -> None:
+        """Asking a question leaves nothing behind."""
+        from executor.host.git import find_workspace
+        from executor.storage.location import resolve_workspace, state_directory
+
+        root = find_workspace(resolve_workspace(self._start))
+        if not os.environ.get("EXECUTOR_DATABASE_URL") and not state_directory(root).is_dir():
+            raise WorkspaceNotFound(
+                str(root), "nothing is recorded here yet; the first `executor run` begins"
+            )
 
     @property
     def database(self) -> str | Path:

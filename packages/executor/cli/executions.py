@@ -135,8 +135,12 @@ def list_(app: Application, /, limit: int, cursor: str | None, as_json: bool, **
         )
         return
     if not page.items:
-        app.note("no executions here" if _asks_nothing(options) else "no execution passes this filter")
-        if _asks_nothing(options):
+        if options["unresolved"] or options["awaiting"]:
+            app.note("nothing needs attention" if options["unresolved"] else "nothing waits for approval")
+        elif not _asks_nothing(options):
+            app.note("no execution passes this filter")
+        else:
+            app.note("no executions here")
             app.note(
                 'begin with: executor run --patch fix.diff --verify "pytest -q"   (or see: executor demo)'
             )

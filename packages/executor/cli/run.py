@@ -85,7 +85,7 @@ def run(
     """
     if (patch is None) == (changeset is None):
         raise click.UsageError("give the change with --patch FILE or --changeset FILE (- reads stdin)")
-    runtime = app.runtime
+    runtime = app.new_runtime
     origin = runtime.origin(
         trigger=trigger,
         parent=runtime.resolve(parent) if parent else None,

@@ -21,7 +21,7 @@ def init(app: Application, as_json: bool) -> None:
     \b
     Example: cd my-repository && executor init
     """
-    runtime = app.runtime
+    runtime = app.new_runtime
     if as_json:
         app.print_json(
             {
@@ -54,7 +54,7 @@ def recover(app: Application, wait: float, as_json: bool) -> int:
     \b
     Example: executor recover --wait 60
     """
-    recoveries = app.unrecovered_runtime.recover_abandoned(wait_seconds=wait)
+    recoveries = app.existing_runtime.recover_abandoned(wait_seconds=wait)
     incomplete = [r for r in recoveries if not r.complete]
     if as_json:
         app.print_json({"recovered": [r.to_dict() for r in recoveries]})
