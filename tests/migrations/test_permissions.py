@@ -45,7 +45,7 @@ def said(expression: str, db: Path) -> str:
             os.chown(path, NOBODY, NOBODY)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(nobody=NOBODY), expression, str(db)],
-        env={"PYTHONPATH": str(Path(__file__).parents[2] / "packages")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,

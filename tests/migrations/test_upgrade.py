@@ -1,5 +1,6 @@
 """Upgrading: what a database has afterwards, and what stays exactly as it was."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -277,7 +278,7 @@ def test_opening_and_creating_import_no_sqlalchemy(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "executor.db")],
         capture_output=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[2] / "packages")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         check=False,
     )
 

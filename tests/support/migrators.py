@@ -31,12 +31,11 @@ class Opened:
 
 class Migrators:
     def __enter__(self) -> Self:
-        root = Path(__file__).parents[2]
         self._program = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(root / "packages")},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             text=True,
         )
         return self

@@ -1,4 +1,4 @@
-"""Several processes at once, and processes that are killed."""
+"""Processes that are killed while they upgrade."""
 
 import random
 import shutil
@@ -21,8 +21,6 @@ from support.databases import (
 )
 from support.migrators import Migrators
 
-PROCESSES, ROUNDS = 8, 20
-
 
 @pytest.fixture(scope="module")
 def migrators() -> Iterator[Migrators]:
@@ -30,29 +28,10 @@ def migrators() -> Iterator[Migrators]:
         yield started
 
 
-@pytest.mark.parametrize("start", ["fresh", "version 0", "version 0 in WAL mode", "version 3"])
-def test_eight_processes_open_a_database_at_the_same_instant(
-    tmp_path: Path, migrators: Migrators, start: str
-) -> None:
-    """None of them fails, one migrates, and what each writes then is there; twenty rounds."""
-    for number in range(ROUNDS):
-        db = tmp_path / f"{number}.db"
-        version = int(start.split()[1]) if start != "fresh" else 0
-        if start != "fresh":
-            kept_database(db, version, wal="WAL" in start)
-
-        runners = migrators.race(db, PROCESSES)
-
-        assert [None] * PROCESSES == [runner.error for runner in runners]
-        assert [0] * (PROCESSES - 1) + [NEWEST - version] == sorted(runner.recorded for runner in runners)
-        with closing(open_current(db)) as connection:
-            written = "SELECT count(*) FROM executions WHERE run_id = 'race'"
-            assert [(PROCESSES,)] == connection.execute(written).fetchall()
-            assert NEWEST == len(ledger_of(connection))
-            assert [("wal",)] == connection.execute("PRAGMA journal_mode").fetchall()
-
-
-@pytest.mark.parametrize("start", ["fresh", "version 0", "version 0 in WAL mode", "version 4"])
+@pytest.mark.parametrize(
+    "start",
+    ["fresh", "version 0", "version 0 in WAL mode", pytest.param("version 4", marks=pytest.mark.full)],
+)
 def test_a_process_may_die_between_any_two_statements(
     tmp_path: Path, migrators: Migrators, start: str
 ) -> None:
