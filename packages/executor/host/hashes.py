@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 # Larger files are watched by inode, size and times only.
 HASH_LIMIT: Final = 1 << 30
-_RACY_NS: Final = 2_000_000_000
+# Some file systems keep times in steps of two seconds.
+RACY_NS: Final = 2_000_000_000
 _CACHE_FORMAT: Final = b"executor-hashes-1\n"
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -73,7 +74,7 @@ class Hasher:
         """`blobs` names the hash by which the repository knows contents; without it none is computed."""
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._known = known
-        self._trusted_before = now_ns - _RACY_NS
+        self._trusted_before = now_ns - RACY_NS
         self._blobs = blobs
         self._blob_size = hashlib.new(blobs).digest_size if blobs else 0
         self.computed = False

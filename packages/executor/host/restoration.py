@@ -10,16 +10,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from executor.errors import UnsafePath, WorkspaceUnwritable
 from executor.host import files
 from executor.host.bytecode import remove_bytecode
 from executor.host.git import GitFailed, read_blobs, read_filtered
-from executor.host.hashes import Entry
+from executor.host.hashes import Entry, same_state
 from executor.host.snapshot import Drift, Drifted, Snapshot, found_state, path_bytes
-from executor.host.tree import WorkspaceTree, ancestors
+from executor.host.tree import READ_LIMIT, WorkspaceTree, ancestors
 
 logger = logging.getLogger(__name__)
+
+_BATCH_BYTES: Final = 32 << 20
 
 
 def restore(
@@ -60,22 +63,36 @@ class _Restoration:
         self._contents, self._displace, self._prefix = contents, displace, temporary_prefix
         self._environ = environ
         self._failed: dict[str, str] = {}
+        self._moved: dict[str, str] = {}
+        self._touched: set[str] = set()
         self._count = 0
 
     def run(self) -> list[tuple[str, str]]:
+        changes = [change for change in self._drift.changes if not self._is_directory(change)]
+        for change in self._drift.changes:
+            if self._is_directory(change):
+                self._attempt(change.path, self._restore_directory_mode)
+        self._set_moved_aside()
         self._clear_the_way()
         for path in self._drift.removed_directories:
             self._attempt(path, self._restore_directory)
-        blobs = self._blobs()
-        for change in self._drift.changes:
-            if change.path not in self._failed:
+        for batch in self._batches(changes):
+            blobs = self._blobs(batch)
+            for change in batch:
                 self._attempt(change.path, partial(self._restore, change, blobs))
-        restored = [path for path in self._drift.changed_paths if path not in self._failed]
-        for path in restored:
-            self._attempt(path, self._remove_bytecode)
+        for path in self._drift.changed_paths:
+            if path not in self._failed:
+                self._attempt(path, self._remove_bytecode)
+        for path in sorted(self._touched):
+            self._attempt(path or ".", self._sync)
+        for path, temporary in self._moved.items():
+            if path in self._failed:
+                self._failed[path] += f"; its bytes are in {temporary}"
         return sorted(self._failed.items())
 
     def _attempt(self, path: str, action: Callable[[str], None]) -> None:
+        if path in self._failed:
+            return
         try:
             with files.reporting("restore", path):
                 action(path)
@@ -83,6 +100,25 @@ class _Restoration:
             self._failed[path] = cause.reason
         except WorkspaceUnwritable as cause:
             self._failed[path] = str(cause)
+
+    def _is_directory(self, change: Drifted) -> bool:
+        return path_bytes(change.path) in self._snapshot.directories
+
+    def _set_moved_aside(self) -> None:
+        """Takes moved files out of the places they were moved to, some of which are in the way."""
+        for old, new in self._drift.moved:
+            entry = self._snapshot.entries[path_bytes(old)]
+            if old not in self._moved:
+                self._attempt(old, partial(self._set_aside, new, entry))
+
+    def _set_aside(self, new: str, entry: Entry, old: str) -> None:
+        found = self._tree.find(new)
+        if found is None or bytes.fromhex(found.fingerprint.sha256) != entry.sha256:
+            return
+        temporary = self._temporary()
+        with self._tree.parent(new) as (directory, name), self._tree.directory("") as top:
+            files.rename(name, temporary, dir_fd=directory, new_dir_fd=top)
+        self._moved[old] = temporary
 
     def _clear_the_way(self) -> None:
         """Removes what was made where a watched file or directory stood."""
@@ -97,9 +133,17 @@ class _Restoration:
     def _remove_bytecode(self, path: str) -> None:
         remove_bytecode(self._tree, [path])
 
+    def _sync(self, path: str) -> None:
+        with (
+            suppress(FileNotFoundError, NotADirectoryError),
+            self._tree.directory("" if path == "." else path) as fd,
+        ):
+            files.sync_directory(fd)
+
     def _remove_file(self, path: str) -> None:
         with suppress(FileNotFoundError, NotADirectoryError), self._tree.parent(path) as (directory, name):
             files.unlink(name, dir_fd=directory)
+        self._touched.add(path.rpartition("/")[0])
 
     def _remove_directory(self, path: str) -> None:
         with suppress(FileNotFoundError, NotADirectoryError), self._tree.parent(path) as (directory, name):
@@ -108,18 +152,37 @@ class _Restoration:
     def _restore_directory(self, path: str) -> None:
         entry = self._snapshot.directories[path_bytes(path)]
         with self._tree.parent(path) as (above, name):
-            files.make_directory(name, 0o700, dir_fd=above)
+            with suppress(FileExistsError):
+                files.make_directory(name, 0o700, dir_fd=above)
             with files.closing(files.open_directory(name, dir_fd=above)) as fd:
                 files.keep_owner(fd, entry.uid, entry.gid)
                 files.set_mode(fd, stat.S_IMODE(entry.mode))
-            files.sync_directory(above)
+        self._touched.add(path.rpartition("/")[0])
 
-    def _blobs(self) -> dict[bytes, bytes]:
-        """What git holds of the drifted files, in one question."""
+    def _restore_directory_mode(self, path: str) -> None:
+        with self._tree.directory(path) as fd:
+            files.set_mode(fd, stat.S_IMODE(self._snapshot.directories[path_bytes(path)].mode))
+
+    def _batches(self, changes: list[Drifted]) -> Iterator[list[Drifted]]:
+        """As many as git's answer can be held in memory."""
+        batch: list[Drifted] = []
+        size = 0
+        for change in changes:
+            entry = self._snapshot.entries[path_bytes(change.path)]
+            if batch and size + entry.size > _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(change)
+            size += entry.size
+        if batch:
+            yield batch
+
+    def _blobs(self, changes: list[Drifted]) -> dict[bytes, bytes]:
+        """What git holds of drifted files, in one question."""
         if not self._snapshot.in_git:
             return {}
-        entries = (self._snapshot.entries.get(path_bytes(change.path)) for change in self._drift.changes)
-        wanted = {entry.blob for entry in entries if entry is not None and entry.blob}
+        entries = [self._snapshot.entries[path_bytes(change.path)] for change in changes]
+        wanted = {entry.blob for entry in entries if entry.blob and entry.size <= READ_LIMIT}
         try:
             return read_blobs(Path(self._snapshot.root), wanted, environ=self._environ)
         except GitFailed as failed:
@@ -127,20 +190,16 @@ class _Restoration:
             return {}
 
     def _restore(self, change: Drifted, blobs: Mapping[bytes, bytes], path: str) -> None:
-        directory_entry = self._snapshot.directories.get(path_bytes(path))
-        if directory_entry is not None:
-            with self._tree.directory(path) as fd:
-                files.set_mode(fd, stat.S_IMODE(directory_entry.mode))
-            return
         entry = self._snapshot.entries[path_bytes(path)]
         current = self._tree.status(path)
+        if current is not None and current.st_mode == entry.mode and same_state(entry, current):
+            # It had only been out of reach.
+            return
         if current is not None and stat.S_ISDIR(current.st_mode):
             self._failed[path] = "a directory stands there that holds something of others"
-            return
-        if not self._asfound_state(current, change):
+        elif not _as_found(current, change):
             self._failed[path] = "somebody changed it after the check"
-            return
-        if not entry.mode:
+        elif not entry.mode:
             self._give_way(path, current)
             self._remove_file(path)
         elif change.what == "mode":
@@ -149,20 +208,27 @@ class _Restoration:
             self._give_way(path, current)
             self._write(path, lambda directory, name: files.make_link(entry.link, name, dir_fd=directory))
         elif entry.is_file:
-            content = self._content(path, entry, blobs)
-            if content is None:
-                self._failed[path] = "its bytes were not kept and git does not have them"
-                return
-            self._give_way(path, current)
-            self._write(path, lambda directory, name: _write_file(directory, name, content, entry))
+            self._restore_file(path, entry, current, blobs)
         else:
             self._failed[path] = f"it was {files.kind(entry.mode)} and cannot be made again"
 
-    def _asfound_state(self, current: os.stat_result | None, change: Drifted) -> bool:
-        if current is None or change.found is None:
-            # What was in the way has been removed: nothing stands there, whatever was found.
-            return current is None
-        return found_state(current) == change.found
+    def _restore_file(
+        self, path: str, entry: Entry, current: os.stat_result | None, blobs: Mapping[bytes, bytes]
+    ) -> None:
+        moved = self._moved.get(path)
+        if moved is not None:
+            self._give_way(path, current)
+            with self._tree.directory("") as top, self._tree.parent(path) as (directory, name):
+                files.rename(moved, name, dir_fd=top, new_dir_fd=directory)
+            self._touched |= {"", path.rpartition("/")[0]}
+            self._set_mode(path, entry)
+            return
+        content = self._content(path, entry, blobs)
+        if content is None:
+            self._failed[path] = "its bytes were not kept and git does not have them"
+            return
+        self._give_way(path, current)
+        self._write(path, lambda directory, name: _write_file(directory, name, content, entry))
 
     def _content(self, path: str, entry: Entry, blobs: Mapping[bytes, bytes]) -> bytes | None:
         for content in self._sources(path, entry, blobs):
@@ -197,8 +263,7 @@ class _Restoration:
             files.sync(fd)
 
     def _write(self, path: str, create: Callable[[int, str], None]) -> None:
-        self._count += 1
-        temporary = f"{self._prefix}{os.getpid()}-{self._count}.tmp"
+        temporary = self._temporary()
         with self._tree.parent(path) as (directory, name):
             with suppress(FileNotFoundError):
                 files.unlink(temporary, dir_fd=directory)
@@ -209,7 +274,16 @@ class _Restoration:
                 with suppress(OSError):
                     files.unlink(temporary, dir_fd=directory)
                 raise
-            files.sync_directory(directory)
+        self._touched.add(path.rpartition("/")[0])
+
+    def _temporary(self) -> str:
+        self._count += 1
+        return f"{self._prefix}{os.getpid()}-{self._count}.tmp"
+
+
+def _as_found(current: os.stat_result | None, change: Drifted) -> bool:
+    """Whether nothing stands there, so that nobody's work is lost, or what the check left."""
+    return current is None or found_state(current) == change.found
 
 
 def _write_file(directory: int, name: str, content: bytes, entry: Entry) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +132,7 @@ class Drift:
 
     `changes` are watched paths: the check broke the rule. `created` is new: files and links;
     `created_directories` are new, deepest first. `removed_directories` are gone or replaced, topmost first.
+    `moved` says which of the changed are found among the created now, as (old path, new path).
     `surfaced` was there before, out of sight, and came into sight when the check moved it or changed what
     git ignores: never to be removed.
     """
@@ -140,6 +141,7 @@ class Drift:
     created: tuple[str, ...] = ()
     created_directories: tuple[str, ...] = ()
     removed_directories: tuple[str, ...] = ()
+    moved: tuple[tuple[str, str], ...] = ()
     surfaced: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -348,6 +350,7 @@ class _Comparison:
         self._root = root
         self._seen = seen
         self._hasher = Hasher(root, {}, snapshot.taken_ns)
+        self._inodes = {entry.ino: path for path, entry in snapshot.entries.items() if entry.is_file}
 
     def drift(self) -> Drift:
         try:
@@ -373,8 +376,10 @@ class _Comparison:
             if now is not None and stat.S_IMODE(now.st_mode) != stat.S_IMODE(directory.mode):
                 changes.append(Drifted(path_text(path), "mode", found_state(now)))
         created, made, surfaced = self._new_paths()
+        gone = {change.path for change in changes if change.what != "mode"}
         return Drift(
             changes=tuple(sorted(changes, key=lambda change: change.path)),
+            moved=tuple(sorted((old, new) for old, new in self._moves(created) if old in gone)),
             created=tuple(sorted(map(path_text, created))),
             created_directories=tuple(sorted(map(path_text, made), key=_deepest_first)),
             removed_directories=tuple(
@@ -418,30 +423,29 @@ class _Comparison:
     def _new_paths(self) -> tuple[set[bytes], set[bytes], set[bytes]]:
         """New files, new directories, and what had only been out of sight."""
         snapshot, seen = self._snapshot, self._seen
-        moved = {
-            identity for identity in (*snapshot.ignored.values(), *snapshot.opaque.values()) if identity[1]
-        }
+        hidden = {place for place in (*snapshot.ignored.values(), *snapshot.opaque.values()) if place[1]}
         oldest = snapshot.taken_ns - _CLOCK_STEP_NS
         created: set[bytes] = set()
         made: set[bytes] = set()
         surfaced: set[bytes] = set()
         for path, status in sorted(seen.directories.items()):
-            if path in snapshot.directories:
-                continue
-            above = path.rpartition(b"/")[0]
-            if above in surfaced or _identity(status) in moved:
-                surfaced.add(path)
-            else:
-                made.add(path)
+            if path not in snapshot.directories:
+                came_up = path.rpartition(b"/")[0] in surfaced or _identity(status) in hidden
+                (surfaced if came_up else made).add(path)
         for path, status in seen.files.items():
-            if path in snapshot.entries:
-                continue
-            above = path.rpartition(b"/")[0]
-            if above in surfaced or _identity(status) in moved or status.st_ctime_ns < oldest:
-                surfaced.add(path)
-            else:
-                created.add(path)
+            if path not in snapshot.entries:
+                came_up = path.rpartition(b"/")[0] in surfaced or _identity(status) in hidden
+                # A directory that is moved leaves the times of what is in it alone.
+                is_old = status.st_ctime_ns < oldest and status.st_ino not in self._inodes
+                (surfaced if came_up or is_old else created).add(path)
         return created, made, surfaced
+
+    def _moves(self, created: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+        """Watched files that stand at a new path now, by what they are and not by what they hold."""
+        for path in created:
+            old = self._inodes.get(self._seen.files[path].st_ino)
+            if old is not None:
+                yield path_text(old), path_text(path)
 
 
 def _choose(
