@@ -133,8 +133,11 @@ class ChangeList:
         self._total = 0
 
     def conflict(self, path: str, found: str) -> None:
-        """Notes that a file is not what the input was made for. Raises BaseChanged when there are many."""
+        """Notes that a file is not what the input was made for."""
         self._conflicts.append((path, found))
+
+    def check_conflicts(self) -> None:
+        """Raises BaseChanged when there are so many conflicts that looking for more is a waste."""
         if len(self._conflicts) >= _MAX_CONFLICTS:
             raise BaseChanged(self._conflicts)
 

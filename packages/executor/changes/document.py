@@ -136,6 +136,7 @@ def resolve_changeset(
     changes = ChangeList(claims, base, limits)
     for claim, change in zip(claims, document.changes, strict=True):
         _add(changes, claim, change)
+        changes.check_conflicts()
     return changes.finish()
 
 

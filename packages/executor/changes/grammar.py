@@ -56,7 +56,10 @@ def _skip_text(cursor: PatchCursor, text: bytes) -> None:
         raise InvalidChange("a binary payload stands without the names of its file", line=cursor.line)
     cursor.take()
     if text.startswith(b"diff "):
-        refuse_missing_content(cursor.peek() or b"", cursor.line)
+        following = cursor.peek()
+        if following is None:
+            raise InvalidChange("the patch ends where a diff begins: it is cut off", line=cursor.line - 1)
+        refuse_missing_content(following, cursor.line)
 
 
 def _check_end(cursor: PatchCursor) -> None:

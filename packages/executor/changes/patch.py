@@ -32,6 +32,7 @@ def read_patch(
     reading = _Reading(ChangeList(claims, base, limits), base, limits)
     for section, claim in zip(sections, claims, strict=True):
         reading.add(section, claim)
+        reading.changes.check_conflicts()
     return reading.changes.finish()
 
 
