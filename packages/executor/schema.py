@@ -121,8 +121,22 @@ Index(
     executions.c.started_at,
     executions.c.execution_id,
 )
-Index("idx_executions_run_id", executions.c.run_id, executions.c.started_at, executions.c.execution_id)
-Index("idx_executions_checksum", executions.c.checksum, executions.c.started_at)
+# Partial: most rows have no run, and what is asked of a checksum is what was completed with it.
+Index(
+    "idx_executions_run_id",
+    executions.c.run_id,
+    executions.c.started_at,
+    executions.c.execution_id,
+    sqlite_where=executions.c.run_id.is_not(None),
+    postgresql_where=executions.c.run_id.is_not(None),
+)
+Index(
+    "idx_executions_checksum",
+    executions.c.checksum,
+    executions.c.started_at,
+    sqlite_where=executions.c.status == text("'completed'"),
+    postgresql_where=executions.c.status == text("'completed'"),
+)
 
 execution_steps: Final = Table(
     "execution_steps",

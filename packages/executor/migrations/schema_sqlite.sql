@@ -42,7 +42,7 @@ CREATE TABLE executions (
     PRIMARY KEY (execution_id)
 );
 
-CREATE INDEX idx_executions_checksum ON executions (checksum, started_at);
+CREATE INDEX idx_executions_checksum ON executions (checksum, started_at) WHERE status = 'completed';
 
 CREATE INDEX idx_executions_correlation_id ON executions (correlation_id, started_at, execution_id);
 
@@ -52,7 +52,7 @@ CREATE INDEX idx_executions_plan_id ON executions (plan_id);
 
 CREATE INDEX idx_executions_risk_level ON executions (risk_level);
 
-CREATE INDEX idx_executions_run_id ON executions (run_id, started_at, execution_id);
+CREATE INDEX idx_executions_run_id ON executions (run_id, started_at, execution_id) WHERE run_id IS NOT NULL;
 
 CREATE INDEX idx_executions_started_at ON executions (started_at DESC);
 
