@@ -81,6 +81,9 @@ TERMINAL_STATUSES: Final = frozenset(
 ATTEMPT_TRIGGERS: Final = frozenset({TriggerKind.RETRY.value, TriggerKind.REPAIR.value})
 
 
+_quoted: Final = json.encoder.encode_basestring_ascii
+
+
 class _KeyedRow(Protocol):
     """What `sqlite3.Row` offers and we use."""
 
@@ -101,7 +104,7 @@ def decode_paths(text: object) -> list[str]:
 
 def encode_paths(paths: Iterable[str]) -> str:
     """ASCII only, so that every engine holds any path."""
-    return json.dumps([clean_text(path) for path in paths], separators=(",", ":"))
+    return "[" + ",".join([_quoted(clean_text(path)) for path in paths]) + "]"
 
 
 @dataclass(slots=True)
@@ -396,3 +399,11 @@ class Statistics:
 
     def to_dict(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class StepCounts:
+    """How many steps were recorded, of each name and with each status."""
+
+    by_name: Mapping[str, int]
+    by_status: Mapping[str, int]

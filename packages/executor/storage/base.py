@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         LinkRecord,
         Page,
         Statistics,
+        StepCounts,
         StepRecord,
         WorkspaceRecord,
     )
@@ -259,6 +260,10 @@ class ExecutionStorage(ABC):
         """Counts and durations of what the filter lets pass. Raises InvalidFilter, InvalidTime."""
 
     @abstractmethod
+    def count_steps(self) -> StepCounts:
+        """Steps of all executions, counted."""
+
+    @abstractmethod
     def resolve_execution_id(self, text: str, *, workspace_id: Scope = ...) -> str:
         """The id meant by an exact id, a unique prefix or suffix, `@last` or `@last-failed`.
 
@@ -271,6 +276,10 @@ class ExecutionStorage(ABC):
     @abstractmethod
     def find_completed_by_checksum(self, checksum: str, workspace_id: Scope = ...) -> list[ExecutionRecord]:
         """Completed executions of a changeset with this checksum, newest first."""
+
+    @abstractmethod
+    def list_executions_by_plan(self, plan_id: str, limit: int = 100) -> list[ExecutionRecord]:
+        """The executions of a plan by `started_at`, then id; the limit keeps the earliest."""
 
     @abstractmethod
     def list_unended(self, workspace_id: Scope = ...) -> list[ExecutionRecord]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import True_
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import Join
 
 
@@ -83,3 +84,24 @@ def _ends_with_postgresql(clause: EndsWith, compiler: SQLCompiler, **kw: Any) ->
     column, ending = compiler.process(clause.column, **kw), compiler.process(clause.ending, **kw)
     again = compiler.process(clause.ending, **kw)
     return f"right({column}, length({ending})) = {again}"
+
+
+class RowKey(FunctionElement[str]):
+    """What finds a row again quickest within one statement: its place on SQLite, its id elsewhere."""
+
+    inherit_cache = True
+    type = Text()
+
+    def __init__(self, rows: FromClause) -> None:
+        super().__init__(rows.c.execution_id)
+
+
+@compiles(RowKey, "sqlite")
+def _row_key_sqlite(key: RowKey, compiler: SQLCompiler, **kw: Any) -> str:
+    rows, _, _ = compiler.process(key.clause_expr.element, **kw).rpartition(".")
+    return f"{rows}.rowid"
+
+
+@compiles(RowKey)
+def _row_key(key: RowKey, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(key.clause_expr.element, **kw)

@@ -22,17 +22,15 @@ class Position(NamedTuple):
     execution_id: str
 
 
-def encode_cursor(position: Position, filter: ExecutionFilter, *, oldest_first: bool) -> str:
-    text = json.dumps([_question(filter, oldest_first), *position], separators=(",", ":"))
+def encode_cursor(position: Position, question: str) -> str:
+    text = json.dumps([question, *position], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: object, filter: ExecutionFilter, *, oldest_first: bool) -> Position:
-    """Raises InvalidCursor, also for a cursor of another filter or order."""
+def decode_cursor(cursor: object, question: str) -> Position:
+    """Raises InvalidCursor, also for a cursor of another question."""
     match _content(cursor):
-        case [str(question), str(started_at), str(execution_id)] if question == _question(
-            filter, oldest_first
-        ):
+        case [str(asked), str(started_at), str(execution_id)] if asked == question:
             return Position(started_at, execution_id)
         case _:
             raise InvalidCursor
@@ -48,6 +46,7 @@ def _content(cursor: object) -> Any:
         raise InvalidCursor from cause
 
 
-def _question(filter: ExecutionFilter, oldest_first: bool) -> str:
+def question_digest(filter: ExecutionFilter, oldest_first: bool) -> str:
+    """What tells a question, filter and order together, from others."""
     text = json.dumps([astuple(filter), oldest_first])
     return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()

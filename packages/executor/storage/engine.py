@@ -37,6 +37,11 @@ class Engine(Protocol):
     @property
     def sql(self) -> Statements: ...
 
+    @property
+    def IntegrityError(self) -> type[Exception]:
+        """What `write` raises when a key is taken."""
+        ...
+
     def query(self, statement: Bound) -> list[Row]:
         """One statement that reads."""
         ...

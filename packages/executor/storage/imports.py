@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 from executor.errors import CorrelationMismatch, InvalidId, InvalidInput, ParentNotFound, SelfParent
@@ -18,6 +18,7 @@ from executor.storage._statements import IMPORT_EXECUTION_PARAMETERS
 BATCH_ROWS: Final = 5_000
 
 COLUMNS: Final = IMPORT_EXECUTION_PARAMETERS
+_KNOWN: Final = frozenset(COLUMNS)
 _PLACE: Final = {name: place for place, name in enumerate(COLUMNS)}
 _READ_RECORD: Final = attrgetter(*("paths_text" if name == "affected_paths" else name for name in COLUMNS))
 
@@ -33,21 +34,22 @@ _WORKSPACE: Final = _PLACE["workspace_id"]
 _VERDICT: Final = _PLACE["verdict"]
 _STATUS: Final = _PLACE["status"]
 _RISK: Final = _PLACE["risk_level"]
-_ENDED: Final = _PLACE["ended_at"]
 _DURATION: Final = _PLACE["duration_seconds"]
 _FILES: Final = _PLACE["files_changed"]
 _ERROR_STEP: Final = _PLACE["error_step"]
-_FLAGS: Final = tuple(_PLACE[n] for n in ("verification_passed", "health_checks_passed", "rolled_back"))
+_VERIFIED: Final = _PLACE["verification_passed"]
+_HEALTHY: Final = _PLACE["health_checks_passed"]
+_ROLLED_BACK: Final = _PLACE["rolled_back"]
+_OTHER_TIMES: Final = tuple((_PLACE[name], name) for name in ("ended_at", "created_at"))
 
+_REQUIRED: Final = ("execution_id", "plan_id", "changeset_id", "decision_id", "checksum")
 _TEXT_COLUMNS: Final = (
-    *("plan_id", "changeset_id", "decision_id", "checksum", "artifact_path", "error_message", "error_code"),
-    *("run_id", "workspace_id", "title", "actor", "base_commit", "branch", "session"),
-    *("correlation_id", "execution_id"),
+    *_REQUIRED,
+    *("artifact_path", "error_message", "error_code", "run_id", "workspace_id", "title", "actor"),
+    *("base_commit", "branch", "session", "correlation_id"),
 )
 _TEXTS: Final = tuple(_PLACE[name] for name in _TEXT_COLUMNS)
-_REQUIRED: Final = tuple(
-    _PLACE[name] for name in ("execution_id", "plan_id", "changeset_id", "decision_id", "checksum")
-)
+_READ_TEXTS: Final = itemgetter(*_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,46 +71,47 @@ def _checked(row: ExecutionRecord | Mapping[str, Any]) -> list[Any]:
     """Raises what the checks raise, with nothing said of other rows."""
     if isinstance(row, ExecutionRecord):
         values = list(_READ_RECORD(row))
+    elif row.keys() <= _KNOWN:
+        values = list(map(row.get, COLUMNS))
     else:
-        if not _PLACE.keys() >= row.keys():
-            unknown = ", ".join(sorted(map(str, row.keys() - _PLACE.keys())))
-            raise InvalidInput(f"an execution has no {unknown}")
-        values = [row.get(name) for name in COLUMNS]
+        unknown = ", ".join(sorted(map(str, row.keys() - _KNOWN)))
+        raise InvalidInput(f"an execution has no {unknown}")
     _check_texts(values)
     values[_VERDICT] = checks.verdict(values[_VERDICT])
     values[_STATUS] = checks.status(values[_STATUS])
     if values[_RISK] is not None:
         values[_RISK] = checks.risk_level(values[_RISK])
     values[_PATHS] = _checked_paths(values[_PATHS])
-    values[_STARTED] = checks.imported_time("started_at", values[_STARTED])
-    for place, name in ((_ENDED, "ended_at"), (_CREATED, "created_at")):
-        if values[place] is not None:
+    values[_STARTED] = started = checks.imported_time("started_at", values[_STARTED])
+    for place, name in _OTHER_TIMES:
+        if values[place] is not None and values[place] != started:
             values[place] = checks.imported_time(name, values[place])
     if values[_CREATED] is None:
-        values[_CREATED] = values[_STARTED]
+        values[_CREATED] = started
     if values[_DURATION] is not None:
         values[_DURATION] = check_seconds("duration_seconds", values[_DURATION])
     values[_FILES] = check_count("files_changed", values[_FILES] or 0)
-    for place in _FLAGS:
-        values[place] = 1 if values[place] else 0
+    values[_VERIFIED] = 1 if values[_VERIFIED] else 0
+    values[_HEALTHY] = 1 if values[_HEALTHY] else 0
+    values[_ROLLED_BACK] = 1 if values[_ROLLED_BACK] else 0
     if values[_ERROR_STEP] is not None:
         values[_ERROR_STEP] = checks.step_name(values[_ERROR_STEP])
     return values
 
 
 def _check_texts(values: list[Any]) -> None:
-    for place in _REQUIRED:
-        if not isinstance(values[place], str):
-            raise InvalidInput(f"{COLUMNS[place]} is {values[place]!r}; give a text")
-    if not values[_ID]:
-        raise InvalidId("execution id", values[_ID], "it is empty")
-    given = [values[place] for place in _TEXTS if values[place] is not None]
+    texts = _READ_TEXTS(values)
     try:
-        together = "".join(given)
+        # One look at all of them: hardly any row has something to clean.
+        together = "".join(filter(None, texts))
     except TypeError as cause:
         odd = next(place for place in _TEXTS if not isinstance(values[place], str | None))
         raise InvalidInput(f"{COLUMNS[odd]} is {values[odd]!r}; give a text") from cause
-    # One look at all of them: hardly any row has something to clean.
+    # The required ones come first.
+    if None in texts[: len(_REQUIRED)]:
+        raise InvalidInput(f"an execution needs {', '.join(_REQUIRED)}")
+    if not values[_ID]:
+        raise InvalidId("execution id", values[_ID], "it is empty")
     if "\0" in together or not together.isascii():
         for place in _TEXTS:
             values[place] = clean_text(values[place])
@@ -192,3 +195,7 @@ def _sorted_by_depth(batch: Sequence[list[Any]], place: Mapping[str, int]) -> li
             depth += 1
             depths[upward] = depth
     return [batch[index] for index in sorted(range(len(batch)), key=lambda index: (depths[index], index))]
+
+
+def ids_of(batch: Iterable[Sequence[Any]]) -> list[str]:
+    return [values[_ID] for values in batch]

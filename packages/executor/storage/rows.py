@@ -13,22 +13,24 @@ from executor.storage.engine import Row
 
 # Of 64 KB a line of `events.jsonl` may have, what is left beside the fields every event has.
 EVENT_DATA_BYTES: Final = 60 * 1024
+_encoded: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 COMMON_FIELDS: Final = frozenset({"event", "execution_id", "correlation_id", "seq", "timestamp"})
 
 
 def execution(row: Row, own_workspace_id: str | None) -> ExecutionRecord:
-    """A row in the order of the record's fields; the database has no truth values and no workspace."""
-    record = ExecutionRecord(*row)
-    record.verification_passed = bool(record.verification_passed)
-    record.health_checks_passed = bool(record.health_checks_passed)
-    record.rolled_back = bool(record.rolled_back)
-    if record.workspace_id is None:
-        record.workspace_id = own_workspace_id
-    return record
+    return executions([row], own_workspace_id)[0]
 
 
 def executions(rows: Iterable[Row], own_workspace_id: str | None) -> list[ExecutionRecord]:
-    return [execution(row, own_workspace_id) for row in rows]
+    """Rows in the order of the record's fields; the database has no truth values and no workspace."""
+    records = [ExecutionRecord(*row) for row in rows]
+    for record in records:
+        record.verification_passed = bool(record.verification_passed)
+        record.health_checks_passed = bool(record.health_checks_passed)
+        record.rolled_back = bool(record.rolled_back)
+        if record.workspace_id is None:
+            record.workspace_id = own_workspace_id
+    return records
 
 
 def event(row: Row) -> EventRecord:
@@ -78,7 +80,7 @@ def event_text(data: Mapping[str, Any]) -> str:
 
 def _as_json(data: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(data, separators=(",", ":"), allow_nan=False)
+        return _encoded(data)
     except (TypeError, ValueError, RecursionError) as cause:
         raise InvalidInput(f"the fields of an event are no JSON: {cause}") from cause
 

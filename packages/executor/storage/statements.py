@@ -65,7 +65,7 @@ from executor.schema import (
     plans,
     workspaces,
 )
-from executor.storage.constructs import CrossJoin, EndsWith, OneOf
+from executor.storage.constructs import CrossJoin, EndsWith, OneOf, RowKey
 
 # The ledger belongs to the migrations; only the day of one entry is asked for here.
 schema_migrations: Final = table("schema_migrations", column("version", Integer), column("applied_at", Text))
@@ -311,12 +311,13 @@ def _descending() -> CTE:
     start = text_parameter("execution_id")
     down = select(
         start.label("id"),
+        word("").label("key"),
         literal_column("0", Integer()).label("depth"),
-        literal_column("''").label("started_at"),
+        word("").label("started_at"),
     ).cte("down", recursive=True)
     below = executions.alias("below")
     return down.union_all(
-        select(below.c.execution_id, down.c.depth + ONE, below.c.started_at)
+        select(below.c.execution_id, RowKey(below), down.c.depth + ONE, below.c.started_at)
         .select_from(CrossJoin(down, below))
         .where(
             below.c.parent_execution_id == down.c.id,
@@ -336,7 +337,7 @@ def select_descendants() -> Select[Any]:
     return (
         select(*record_columns(), down.c.depth)
         .select_from(CrossJoin(down, executions))
-        .where(e.execution_id == down.c.id, _below(down))
+        .where(RowKey(executions) == down.c.key, _below(down))
         .limit(number_parameter("limit"))
     )
 
@@ -345,7 +346,7 @@ def select_first_descendants() -> Select[Any]:
     """The first `limit` descendants by generation, time and id: narrow rows are sorted, then looked up."""
     down = _descending()
     first = (
-        select(down.c.id, down.c.depth)
+        select(down.c.key, down.c.depth)
         .where(_below(down))
         .order_by(down.c.depth, down.c.started_at, down.c.id)
         .limit(number_parameter("limit"))
@@ -354,7 +355,7 @@ def select_first_descendants() -> Select[Any]:
     return (
         select(*record_columns(), first.c.depth)
         .select_from(CrossJoin(first, executions))
-        .where(e.execution_id == first.c.id)
+        .where(RowKey(executions) == first.c.key)
     )
 
 
@@ -523,6 +524,9 @@ def clauses() -> dict[str, ClauseElement]:
         "trigger_kind_is_missing": e.trigger_kind.is_(None),
         "workspace_id_is_missing": e.workspace_id.is_(None),
         "checksum_is": e.checksum == _value(),
+        "plan_id_is": e.plan_id == _value(),
+        # In so many words, so that the partial index over these is recognised.
+        "completed": e.status == word(ExecutionStatus.COMPLETED),
         "running": and_(e.status.in_(words(RUNNING_STATUSES)), since_upgrade()),
         "started_since": e.started_at >= _value(),
         "started_until": e.started_at < _value(),
@@ -607,6 +611,10 @@ def select_steps() -> Select[Any]:
         .where(s.execution_id == text_parameter("execution_id"))
         .order_by(s.step_num, s.id)
     )
+
+
+def count_steps_by(counted: Column[Any]) -> Select[Any]:
+    return select(counted, func.count()).group_by(counted)
 
 
 # Events.
@@ -765,6 +773,8 @@ def statements(engine: str) -> dict[str, Any]:
         "end_step": end_step(),
         "select_step": select_step(),
         "select_steps": select_steps(),
+        "count_steps_by_name": count_steps_by(execution_steps.c.step_name),
+        "count_steps_by_status": count_steps_by(execution_steps.c.status),
         "append_event": append_event(insert),
         "insert_event": insert_row(execution_events, insert),
         "select_last_event": select_last_event(),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
-from functools import partial
+from functools import lru_cache, partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -38,6 +40,7 @@ from executor.models.execution import (
     LinkRecord,
     Page,
     Statistics,
+    StepCounts,
     StepRecord,
     StepStatus,
     WorkspaceRecord,
@@ -47,7 +50,7 @@ from executor.models.numbers import check_count, check_limit, check_seconds
 from executor.models.times import Clock, format_time, utc_now
 from executor.storage import checks, rows
 from executor.storage.base import ExecutionStorage, Scope
-from executor.storage.cursor import Position, decode_cursor, encode_cursor
+from executor.storage.cursor import Position, decode_cursor, encode_cursor, question_digest
 from executor.storage.engine import Connection, Durability, Engine, Row
 from executor.storage.filters import (
     Conditions,
@@ -121,7 +124,10 @@ _START_EVENT_FIELDS: Final = (
     "risk_level",
     "checksum",
 )
-_STARTED_AT: Final = [field.name for field in fields(ExecutionRecord)].index("started_at")
+# The order of descendants: the generation is the last column, id and time stand as in the record.
+_generation_time_id: Final = itemgetter(
+    -1, [field.name for field in fields(ExecutionRecord)].index("started_at"), 0
+)
 
 
 class _Family(NamedTuple):
@@ -164,6 +170,7 @@ class ExecutionStore(ExecutionStorage):
             url if url is not None else self._state / DATABASE_FILE, durability, migrate
         )
         self._sql: Statements = self._engine.sql
+        self._remembered = lru_cache(maxsize=64)(self._asked)
         if url is None:
             self._workspace_id = ensure_workspace_id(self._state)
 
@@ -558,26 +565,30 @@ class ExecutionStore(ExecutionStorage):
 
         written = 0
         for batch in batches(rows):
-            self._engine.write(partial(self._import, batch=batch))
+            try:
+                self._engine.write(partial(self._import, batch=batch))
+            except self._engine.IntegrityError as cause:
+                raise ExecutionExists(self._taken(batch), ["content"]) from cause
             written += len(batch)
         return written
 
-    def _import(self, connection: Connection, batch: Sequence[Sequence[Any]]) -> None:
-        from executor.storage.imports import COLUMNS, Family, settle_families
+    def _import(self, connection: Connection, batch: list[list[Any]]) -> None:
+        from executor.storage.imports import Family, settle_families
 
         def stored(ids: Sequence[str]) -> dict[str, Family]:
             statement = self._sql.select_families(values=self._engine.text_list(ids))
-            return {row[0]: Family(row[1], row[2]) for row in connection.execute(*statement).fetchall()}
+            return {row[0]: Family(row[1], row[2]) for row in _run(connection, statement)}
 
-        settled = [list(values) for values in batch]
-        settle_families(settled, stored, self.workspace_id)
-        ids = [values[COLUMNS.index("execution_id")] for values in settled]
-        taken = connection.execute(*self._sql.select_taken(values=self._engine.text_list(ids))).fetchone()
-        if taken is None and len(set(ids)) < len(ids):
-            taken = next([name] for name, times in Counter(ids).items() if times > 1)
-        if taken is not None:
-            raise ExecutionExists(taken[0], ["content"])
-        connection.executemany(self._sql.IMPORT_EXECUTION, settled)
+        settle_families(batch, stored, self.workspace_id)
+        connection.executemany(self._sql.IMPORT_EXECUTION, batch)
+
+    def _taken(self, batch: Sequence[Sequence[Any]]) -> str:
+        """An id of the batch that is stored already, or stands in it twice."""
+        from executor.storage.imports import ids_of
+
+        ids = ids_of(batch)
+        stored = self._engine.query(self._sql.select_taken(values=self._engine.text_list(ids)))
+        return str(stored[0][0]) if stored else Counter(ids).most_common(1)[0][0]
 
     def append_events(
         self, execution_id: str, events: Sequence[tuple[str, Mapping[str, Any]]]
@@ -705,10 +716,9 @@ class ExecutionStore(ExecutionStorage):
     ) -> Page[ExecutionRecord]:
         check_limit("limit", limit, LIST_LIMIT)
         _check_offset(offset)
-        filter = check_filter(filter)
-        after = None if cursor is None else decode_cursor(cursor, filter, oldest_first=oldest_first)
+        asked, question = self._question(filter, oldest_first)
+        after = None if cursor is None else decode_cursor(cursor, question)
         own = self._own_workspace_id
-        asked = conditions(filter, self._engine, own)
         statement = self._listing(
             asked, limit=limit + 1, offset=offset, after=after, oldest_first=oldest_first
         )
@@ -724,7 +734,7 @@ class ExecutionStore(ExecutionStorage):
         last = Position(items[-1].started_at, items[-1].execution_id) if more else None
         return Page(
             items,
-            next_cursor=encode_cursor(last, filter, oldest_first=oldest_first) if last else None,
+            next_cursor=encode_cursor(last, question) if last else None,
             total=total if total is not None and total <= TOTAL_COUNTED else None,
             total_at_least=TOTAL_COUNTED if total is not None and total > TOTAL_COUNTED else None,
         )
@@ -752,8 +762,23 @@ class ExecutionStore(ExecutionStorage):
         return count_statement(self._sql.COUNT_EXECUTIONS, asked, self._sql, TOTAL_COUNTED + 1)
 
     def get_statistics(self, filter: ExecutionFilter | None = None) -> Statistics:
-        asked = conditions(check_filter(filter), self._engine, self._own_workspace_id).anywhere()
-        return self._engine.read(lambda connection: self._statistics(connection, asked))
+        asked, _ = self._question(filter, False)
+        return self._engine.read(lambda connection: self._statistics(connection, asked.anywhere()))
+
+    def _question(self, filter: ExecutionFilter | None, oldest_first: bool) -> tuple[Conditions, str]:
+        """The conditions of a filter, and what its cursors are bound to."""
+        if filter is None or type(filter) is ExecutionFilter:
+            # The next page, or the same list in a moment, is the usual question.
+            with suppress(TypeError):
+                return self._remembered(filter, self._own_workspace_id, oldest_first)
+        return self._asked(filter, self._own_workspace_id, oldest_first)
+
+    def _asked(
+        self, filter: ExecutionFilter | None, own_workspace_id: str | None, oldest_first: bool
+    ) -> tuple[Conditions, str]:
+        checked = check_filter(filter)
+        asked = conditions(checked, self._engine, own_workspace_id)
+        return asked, question_digest(checked, oldest_first)
 
     def _statistics(self, connection: Connection, asked: Bound) -> Statistics:
         counted = self._counts(connection, asked)
@@ -781,6 +806,15 @@ class ExecutionStore(ExecutionStorage):
             name: count_column(name, _run(connection, group_statement(head, condition, 1)))
             for name, (head, condition) in heads.items()
         }
+
+    def count_steps(self) -> StepCounts:
+        by_name, by_status = self._engine.read(
+            lambda connection: (
+                _run(connection, self._sql.count_steps_by_name()),
+                _run(connection, self._sql.count_steps_by_status()),
+            )
+        )
+        return StepCounts(dict(by_name), dict(by_status))
 
     def resolve_execution_id(self, text: str, *, workspace_id: Scope = ...) -> str:
         text = checks.asked_id(text)
@@ -827,11 +861,18 @@ class ExecutionStore(ExecutionStorage):
         sql = self._sql
         question = (
             sql.where_checksum_is(value=checks.asked_id(checksum, "checksum")),
-            sql.where_status_is(value=ExecutionStatus.COMPLETED.value),
+            sql.where_completed(),
             *self._in_workspace(self._scope_filter(workspace_id)),
         )
         asked = Conditions((question,))
         return self._records(self._listing(asked, limit=LIST_LIMIT))
+
+    def list_executions_by_plan(self, plan_id: str, limit: int = 100) -> list[ExecutionRecord]:
+        question = self._sql.where_plan_id_is(value=checks.asked_id(plan_id, "plan id"))
+        asked = Conditions(((question,),))
+        return self._records(
+            self._listing(asked, limit=min(check_limit("limit", limit), _BOUNDLESS), oldest_first=True)
+        )
 
     def list_unended(self, workspace_id: Scope = ...) -> list[ExecutionRecord]:
         scope = self._scope_filter(workspace_id)
@@ -923,8 +964,7 @@ class ExecutionStore(ExecutionStorage):
         if not more and found and found[-1][-1] == depth:
             deeper = self._sql.select_deeper(execution_id=execution_id, depth=depth + 1)
             more = bool(_run(connection, deeper))
-        own = self._own_workspace_id
-        return [rows.execution(row[:-1], own) for row in found], more
+        return rows.executions([row[:-1] for row in found], self._own_workspace_id), more
 
     def list_executions_by_correlation(self, correlation_id: str, limit: int = 100) -> list[ExecutionRecord]:
         limit = min(check_limit("limit", limit), _BOUNDLESS)
@@ -1069,11 +1109,6 @@ def _open(db: str | Path, durability: Durability, migrate: bool) -> tuple[Engine
 
 def _run(connection: Connection, statement: Bound) -> list[Row]:
     return connection.execute(*statement).fetchall()
-
-
-def _generation_time_id(row: Row) -> tuple[int, str, str]:
-    """The order of descendants: the generation is the last column, id and time are the first and eighth."""
-    return row[-1], row[_STARTED_AT], row[0]
 
 
 def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:
