@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -138,7 +138,11 @@ class _Run:
         self._decoder = RedactingDecoder(redactor)
         self._on_output = on_output
         self._messages = b""
+        self._started = 0.0
+        self._failed: tuple[str, int] | None = None
         self._gone = False
+        self._output = self._status = self._request = -1
+        self._output_ended = False
         self.exit_code: int | None = None
         self.signal: int | None = None
         self.timed_out = False
@@ -158,10 +162,7 @@ class _Run:
             self._fail(f"the command cannot be run: {cause}")
             return
         self._started = time.monotonic()
-        try:
-            self._supervise(message, cancel)
-        except OSError as cause:
-            self._fail(f"the check could not be started: {cause.strerror or cause}")
+        if not self._supervise(message, cancel):
             return
         if not self._gone:
             _kill_marked(f"{RUN_ID}={values[RUN_ID]}".encode())
@@ -170,21 +171,23 @@ class _Run:
         if self._failed is not None:
             self._explain(*self._failed, argv, cwd, environment)
 
-    _started = 0.0
-    _failed: tuple[str, int] | None = None
-
-    def _supervise(self, message: bytes, cancel: threading.Event | None) -> None:
-        """Starts the supervisor and returns when it has ended and its output is read."""
-        with _Pipe() as output, _Pipe() as request, _Pipe() as status:
-            supervisor = subprocess.Popen(
-                [sys.executable, "-I", "-S", _PROGRAM, str(request.read), str(status.write)],
-                stdin=subprocess.DEVNULL,
-                stdout=output.write,
-                stderr=output.write,
-                pass_fds=(request.read, status.write),
-                cwd="/",
-                start_new_session=True,
-            )
+    def _supervise(self, message: bytes, cancel: threading.Event | None) -> bool:
+        """Starts the supervisor and returns when it has ended and its output is read; False without start."""
+        with ExitStack() as opened:
+            try:
+                output, request, status = (opened.enter_context(_Pipe()) for _ in range(3))
+                supervisor = subprocess.Popen(
+                    [sys.executable, "-I", "-S", _PROGRAM, str(request.read), str(status.write)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output.write,
+                    stderr=output.write,
+                    pass_fds=(request.read, status.write),
+                    cwd="/",
+                    start_new_session=True,
+                )
+            except OSError as cause:
+                self._fail(f"the check could not be started: {cause.strerror or cause}")
+                return False
             # From here on, closing our end of the request is enough to have everything killed.
             try:
                 output.close_write()
@@ -196,6 +199,7 @@ class _Run:
                 try:
                     self._attend(cancel)
                 except BaseException:
+                    # Its listener may be what failed.
                     self._on_output = None
                     self._stop_after_interrupt()
                     raise
@@ -204,35 +208,24 @@ class _Run:
                 self._end(supervisor)
                 self._read_rest()
                 self._write(self._decoder.finish())
+        return True
 
     def _attend(self, cancel: threading.Event | None) -> None:
         """Reads and waits until the supervisor has ended, and stops the check when it has to."""
         deadline = self._started + self._check.timeout_seconds
-        give_up: float | None = None
-        poll = select.poll()
-        poll.register(self._output, select.POLLIN)
-        poll.register(self._status, select.POLLIN)
-        while True:
-            now = time.monotonic()
-            if give_up is None:
-                if not self._ended and now >= deadline:
-                    self.timed_out = True
-                elif not self._ended and cancel is not None and cancel.is_set():
-                    self.cancelled = True
-                if self.timed_out or self.cancelled:
-                    self._ask(b"t")
-                    give_up = now + _SUPERVISOR_PATIENCE
-            elif now >= give_up:
+        while not self._ended:
+            if cancel is not None and cancel.is_set():
+                self.cancelled = True
+                break
+            rest = deadline - time.monotonic()
+            if rest <= 0:
+                self.timed_out = True
+                break
+            if not self._read(rest if cancel is None else min(rest, _CANCEL_INTERVAL)):
                 return
-            until = deadline if give_up is None else give_up
-            wait = None if self._ended and give_up is None else max(0.0, until - now)
-            if cancel is not None and give_up is None:
-                wait = min(wait or _CANCEL_INTERVAL, _CANCEL_INTERVAL)
-            ready = {fd for fd, _ in poll.poll(None if wait is None else wait * 1000 + 1)}
-            if self._output in ready and not self._read_output():
-                poll.unregister(self._output)
-            if self._status in ready and not self._read_status():
-                return
+        if not self._ended:
+            self._ask(b"t")
+        self._wait_for_end(_SUPERVISOR_PATIENCE)
 
     def _stop_after_interrupt(self) -> None:
         try:
@@ -245,15 +238,20 @@ class _Run:
     def _wait_for_end(self, seconds: float) -> None:
         """Reads until the supervisor has ended, at most so long."""
         end = time.monotonic() + seconds
+        while (rest := end - time.monotonic()) > 0 and self._read(rest):
+            pass
+
+    def _read(self, seconds: float) -> bool:
+        """Takes in what comes within the time; False when the supervisor has ended."""
+        wanted = [self._status] if self._output_ended else [self._status, self._output]
         poll = select.poll()
-        poll.register(self._output, select.POLLIN)
-        poll.register(self._status, select.POLLIN)
-        while (rest := end - time.monotonic()) > 0:
-            ready = {fd for fd, _ in poll.poll(rest * 1000 + 1)}
-            if self._output in ready and not self._read_output():
-                poll.unregister(self._output)
-            if self._status in ready and not self._read_status():
-                return
+        for fd in wanted:
+            poll.register(fd, select.POLLIN)
+        # A wait of zero is none, and one of a millisecond too little would be followed by another.
+        ready = {fd for fd, _ in poll.poll(seconds * 1000 + 1)}
+        if self._output in ready:
+            self._output_ended = not self._read_output()
+        return self._status not in ready or self._read_status()
 
     def _ask(self, data: bytes) -> None:
         """Nobody listening shows in the status; it needs no second error."""

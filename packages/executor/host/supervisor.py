@@ -63,6 +63,7 @@ class Supervisor:
         self.child = 0
         self.ended: int | None = None
         self.killed_by_request = False
+        self.terminated: set[tuple[int, int]] = set()
         self.wake, wake_write = os.pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(wake_write, False)
@@ -98,10 +99,9 @@ class Supervisor:
         left: list[str] = []
         if not self.killed_by_request and not self.wait_until_childless(LINGER_GRACE):
             left = [process.name for process in self.descendants()]
-            if stop_by is None:
-                self.signal_descendants(signal.SIGTERM)
-                stop_by = time.monotonic() + LEFT_GRACE
-            self.wait_until_childless(stop_by - time.monotonic())
+            # Asked to stop, too, there may be some that the first round missed, for they were just starting.
+            self.terminate_descendants()
+            self.wait_until_childless((stop_by or time.monotonic() + LEFT_GRACE) - time.monotonic())
         already_told = self.ended is not None
         survivors = self.kill_descendants()
         if not already_told and self.ended is not None:
@@ -156,9 +156,7 @@ class Supervisor:
                 self.killed_by_request = True
                 return stop_by
             if asked and stop_by is None:
-                self.signal_descendants(signal.SIGTERM)
-                # A stopped process sees no signal before it continues.
-                self.signal_descendants(signal.SIGCONT)
+                self.terminate_descendants()
                 stop_by = time.monotonic() + STOP_GRACE
 
     def wait(self, seconds: float | None) -> bool:
@@ -204,15 +202,21 @@ class Supervisor:
         while self.reap():
             if time.monotonic() >= end:
                 return [process.name for process in self.descendants()] or ["a process of another user"]
-            self.signal_descendants(signal.SIGKILL)
+            for process in self.descendants():
+                _signal(process, signal.SIGKILL)
             # What a killed process leaves becomes a child of this one: look again soon.
             if self.reap():
                 time.sleep(0.002)
         return []
 
-    def signal_descendants(self, number: int) -> None:
+    def terminate_descendants(self) -> None:
+        """SIGTERM to each that has not had it; a second one might cut its last actions short."""
         for process in self.descendants():
-            _signal(process, number)
+            if (process.pid, process.started) not in self.terminated:
+                self.terminated.add((process.pid, process.started))
+                _signal(process, signal.SIGTERM)
+                # A stopped process sees no signal before it continues.
+                _signal(process, signal.SIGCONT)
 
     def descendants(self) -> list[Process]:
         """All living processes that come from the command, parents before their children."""
