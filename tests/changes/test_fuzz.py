@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tracemalloc
 import zlib
@@ -152,11 +153,10 @@ def test_a_delta_of_any_bytes_is_refused_or_keeps_its_sizes(data: bytes, source:
 
 @given(data=st.binary(max_size=60), size=st.integers(0, 100))
 def test_payload_lines_and_streams_of_any_bytes_are_refused_or_exact(data: bytes, size: int) -> None:
-    for attempt in (lambda: decode_line(data), lambda: inflate(data, size)):
-        try:
-            attempt()
-        except InvalidChange:
-            continue
+    with contextlib.suppress(InvalidChange):
+        decode_line(data)
+    with contextlib.suppress(InvalidChange):
+        inflate(data, size)
     assert data == inflate(zlib.compress(data), len(data))
 
 

@@ -263,7 +263,7 @@ def test_several_files_made_from_one_that_goes_are_one_rename_and_copies() -> No
 
 
 def test_a_file_may_become_a_directory_and_back() -> None:
-    created = b"diff --git a/%s b/%s\nnew file mode 100644\n"
+    created = b"diff --git a/%s b/%s\nnew file mode 100644\nindex 0000000..e69de29\n"
     deleted = b"diff --git a/%s b/%s\ndeleted file mode 100644\n"
 
     assert {"x/y": (b"", 0o644)} == result(deleted % (b"x", b"x") + created % (b"x/y", b"x/y"), {"x": b""})
@@ -305,6 +305,16 @@ def test_without_context_a_hunk_is_placed_only_when_the_index_line_names_this_fi
         single(patch % blob, {"f": FIVE + b"6\n"})
     with pytest.raises(BaseChanged, match="no context"):
         single((patch % blob).replace(b"-2,0", b"-9,0"), {"f": FIVE})
+
+
+def test_an_empty_file_without_an_index_line_is_believed_only_inside_a_patch() -> None:
+    empty = b"diff --git a/e b/e\nnew file mode 100644\n"
+
+    assert {"e": (b"", 0o644), "f": (TWO, 0o644)} == result(
+        empty + b"diff --git a/f b/f\n--- a/f\n+++ b/f\n" + BODY, {"f": FIVE}
+    )
+    with pytest.raises(InvalidChange, match="cut off or empty"):
+        result(empty, {})
 
 
 def test_all_files_that_are_not_as_expected_are_named_together() -> None:

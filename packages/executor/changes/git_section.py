@@ -139,7 +139,7 @@ def read_git_section(cursor: PatchCursor, limits: ChangeLimits) -> Section:
         section.binary = _read_binary(cursor, limits)
     else:
         refuse_missing_content(text, cursor.line)
-        _check_complete(section, headers)
+        _check_complete(section, headers, at_end=cursor.peek() is None)
     return section
 
 
@@ -264,14 +264,19 @@ def _names_both(title: bytes, source: bytes, target: bytes, line: int) -> bool:
     return head != title and space == b" " and b"/" not in prefix and behind_prefix(left) == source
 
 
-def _check_complete(section: Section, headers: _Headers) -> None:
-    """A section without content has to be one that needs none."""
+def _check_complete(section: Section, headers: _Headers, *, at_end: bool) -> None:
+    """A section without content has to be one that needs none.
+
+    A new file needs none when its index line says that it is empty, as git's does. Without that line it is
+    believed only where the patch goes on: at its end the content may have been cut off.
+    """
     similarity = headers.matching(b"similarity index", _PERCENT)
     unchanged = section.old_id == section.new_id
     if section.kind is Kind.UPDATE:
         complete = section.new_mode is not None and unchanged
     elif section.kind is Kind.CREATE:
-        complete = section.new_id is None or blob_id(b"", len(section.new_id)).startswith(section.new_id)
+        new_id = section.new_id
+        complete = not at_end if new_id is None else blob_id(b"", len(new_id)).startswith(new_id)
     elif section.kind is Kind.DELETE:
         complete = True
     else:
