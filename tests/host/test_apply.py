@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,29 @@ class TestApply:
             assert before == snapshot(root)
             assert ["exec_test"] == [found.execution_id for found in find_journals(root / STATE)]
 
+    def test_no_descriptor_stays_open(self, root: Path) -> None:
+        """Neither after a run, nor after a failure at any operation."""
+        before = len(list(Path("/proc/self/fd").iterdir()))
+
+        nth, hit = 0, True
+        while hit:
+            nth += 1
+            fault = Fault(nth=nth)
+            with (
+                WorkspaceTree(root, root / STATE) as tree,
+                faulty(fault),
+                prepare(tree, REPRESENTATIVE.changeset) as transaction,
+            ):
+                with suppress(WorkspaceUnwritable):
+                    transaction.backup()
+                    transaction.apply()
+                with faulty(Fault()):
+                    assert transaction.rollback().complete
+                    transaction.close()
+            hit = fault.hit is not None
+
+        assert before == len(list(Path("/proc/self/fd").iterdir()))
+
     def test_an_apply_without_backup_is_refused(self, tree: WorkspaceTree) -> None:
         with prepare(tree, REPRESENTATIVE.changeset) as transaction, pytest.raises(InvalidState):
             transaction.apply()
@@ -420,6 +444,33 @@ class TestRefusals:
             with pytest.raises(UnsafePath, match="state directory"):
                 prepare(tree, change, root / "state")
 
+    @pytest.mark.parametrize("way", ["link to a directory", "link to a file", "link to nothing", "fifo"])
+    def test_a_target_or_a_way_that_is_no_plain_file_is_refused(
+        self, root: Path, tree: WorkspaceTree, tmp_path: Path, way: str
+    ) -> None:
+        outside = write_tree(tmp_path / "outside", {"old.txt": File(b"old\n")})
+        paths = ["odd"]
+        if way == "fifo":
+            os.mkfifo(root / "odd")
+        elif way == "link to a directory":
+            (root / "odd").symlink_to(outside)
+            paths += ["odd/old.txt", "odd/new.txt", "odd/deeper/new.txt"]
+        else:
+            (root / "odd").symlink_to(outside / ("old.txt" if way == "link to a file" else "nothing"))
+        before, before_outside = snapshot(root), snapshot(outside)
+
+        for path in paths:
+            for change in (
+                make(Operation.CREATE, path, new=b"new\n"),
+                make(Operation.UPDATE, path, old=b"old\n", new=b"new\n"),
+                make(Operation.DELETE, path, old=b"old\n"),
+            ):
+                # To create where a FIFO stands is no danger, only too late.
+                with pytest.raises((UnsafePath, BaseChanged) if way == "fifo" else UnsafePath):
+                    prepare(tree, change)
+
+        assert (before, before_outside) == (snapshot(root), snapshot(outside))
+
     def test_a_linked_bytecode_cache_is_refused(
         self, root: Path, tree: WorkspaceTree, tmp_path: Path
     ) -> None:
@@ -552,6 +603,68 @@ class TestRollback:
         assert {"module.py", "new/nested/file.py", "folder/deep/only.txt"} == {p for p, _ in report.foreign}
         assert {"file.py": File(b"x = 2\n"), "folder/deep/z": File(b"z")} == files_of(snapshot(outside))
 
+    def test_an_edit_during_the_rollback_is_left_alone(
+        self, root: Path, tree: WorkspaceTree, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Looked at once more when the old file is ready to take its place."""
+        before = snapshot(root)
+        real = os.fsync
+
+        def edit_and_sync(fd: int) -> None:
+            (root / "module.py").write_bytes(b"edited by somebody\n")
+            real(fd)
+
+        with applied(tree, REPRESENTATIVE.changeset) as transaction:
+            monkeypatch.setattr(os, "fsync", edit_and_sync)
+            report = transaction.rollback()
+
+        after = snapshot(root)
+        assert ["module.py"] == [path for path, _ in report.foreign]
+        assert b"edited by somebody\n" == after.pop("module.py").content
+        assert {path: node for path, node in before.items() if path != "module.py"} == after
+
+    def test_a_path_counts_as_restored_when_it_was_read_back(
+        self, root: Path, tree: WorkspaceTree, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody edits a file between its restoration and the end of the rollback."""
+        real = os.fsync
+
+        def edit_and_sync(fd: int) -> None:
+            if stat.S_ISDIR(os.fstat(fd).st_mode) and (root / "module.py").read_bytes() == b"x = 1\n":
+                (root / "module.py").write_bytes(b"edited by somebody\n")
+            real(fd)
+
+        with applied(tree, REPRESENTATIVE.changeset) as transaction:
+            monkeypatch.setattr(os, "fsync", edit_and_sync)
+            report = transaction.rollback()
+
+        assert (("module.py", "after the rollback: somebody changed it"),) == report.foreign
+        assert "module.py" not in report.restored
+
+    def test_a_commit_mark_that_may_not_last_is_taken_back_first(
+        self, root: Path, tree: WorkspaceTree
+    ) -> None:
+        """Else a crash in the rollback would leave half of it under the word `after`."""
+        before = snapshot(root)
+        with applied(tree, REPRESENTATIVE.changeset) as transaction:
+            # The file is synced, the rename stands, the directory is not synced.
+            with (
+                faulty(Fault(nth=2, operations=frozenset({"fsync"}))),
+                pytest.raises(WorkspaceUnwritable),
+            ):
+                transaction.commit()
+            (found,) = find_journals(root / STATE)
+            assert (found.directory / "outcome.json").exists()
+            stuck = Fault(nth=2, lasting=True, operations=frozenset({"rename", "link"}))
+            with faulty(stuck):
+                assert not transaction.rollback().complete
+
+        report = recover(root)
+
+        assert report is not None
+        assert (Side.BEFORE, True) == (report.side, report.complete)
+        assert before == snapshot(root)
+
     def test_what_could_not_be_restored_can_be_rescued(
         self, root: Path, tree: WorkspaceTree, tmp_path: Path
     ) -> None:
@@ -567,13 +680,14 @@ class TestRollback:
         assert 0o600 == stat.S_IMODE(copy.stat().st_mode)
         assert [] == find_journals(root / STATE)
 
-    def test_a_damaged_backup_is_not_restored(self, root: Path, tree: WorkspaceTree) -> None:
+    def test_a_damaged_backup_is_not_restored(self, root: Path, tree: WorkspaceTree, tmp_path: Path) -> None:
         after = None
         with applied(tree, REPRESENTATIVE.changeset) as transaction:
             after = snapshot(root)
             backup = root / STATE / "journal/exec_test/before.bin"
             backup.write_bytes(backup.read_bytes().replace(b"x = 1", b"x = 7"))
             report = transaction.rollback()
+            assert [] == transaction.rescue(tmp_path)
 
         assert ["module.py"] == [path for path, _ in report.failed]
         assert after["module.py"] == snapshot(root)["module.py"]

@@ -15,7 +15,7 @@ import pytest
 from executor.errors import LockHeld, WrongWorkspace
 from executor.host.apply import Transaction
 from executor.host.journal import Journal, Side, find_journal, find_journals, sweep_journals
-from executor.host.rollback import recover_journal
+from executor.host.rollback import recover_journal, rescue_journal
 from executor.host.tree import WorkspaceTree
 from support.applying import (
     EXECUTION,
@@ -213,8 +213,9 @@ class TestRecovery:
         assert b"edited since\n" == (root / "module.py").read_bytes()
 
     def test_a_file_edited_after_the_crash_is_left_alone_and_named(
-        self, roots: Roots, crashes: CrashServer
+        self, roots: Roots, crashes: CrashServer, tmp_path: Path
     ) -> None:
+        """Its old bytes can be rescued before the journal goes."""
         root = roots()
         nth = 1
         while not (root / "new/run").exists():
@@ -222,12 +223,16 @@ class TestRecovery:
             assert crashes.run(apply_and_commit, root, REPRESENTATIVE.changeset, kill_at=nth)
             nth += 1
         (root / "new/run").write_bytes(b"edited since\n")
+        (root / "script.sh").write_bytes(b"edited too\n")
 
-        report = recover(root)
-
-        assert report is not None
+        (found,) = find_journals(root / STATE)
+        with WorkspaceTree(root, root / STATE) as tree:
+            report = recover_journal(tree, found)
         assert report.rollback is not None
-        assert ["new/run"] == [path for path, _ in report.rollback.foreign]
+        ((path, copy),) = rescue_journal(found, report.rollback, tmp_path)
+
+        assert ("script.sh", b"#!/bin/sh\n") == (path, copy.read_bytes())
+        assert ["new/run", "script.sh"] == [path for path, _ in report.rollback.foreign]
         assert b"edited since\n" == (root / "new/run").read_bytes()
 
     def test_edits_since_the_commit_mark_do_not_undo_it(self, roots: Roots) -> None:

@@ -328,8 +328,9 @@ class Attempt:
                 "left_in_place": list(report.leftover_directories),
             },
         )
-        if problems:
+        if problems or report.displaced:
             self._rescue(transaction)
+        if problems:
             raise RollbackIncomplete(self._execution_id, problems)
 
     def _rescue(self, transaction: Transaction) -> None:

@@ -45,6 +45,15 @@ _CHECKS: Final = "checks.json"
 _OUTCOME: Final = "outcome.json"
 
 
+class DamagedBackup(WorkspaceUnwritable):
+    """The journal no longer holds the bytes that were saved."""
+
+    code = "damaged_backup"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "read", 0, "the backup is damaged")
+
+
 class SavedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file as it was, and where its bytes lie in the journal."""
 
@@ -286,7 +295,7 @@ class Journal:
             return self._exists(name)
 
     def chunks(self, saved: SavedFile) -> Iterator[bytes]:
-        """The bytes of a saved file. Raises WorkspaceUnwritable when they are not what was saved."""
+        """The bytes of a saved file. Raises DamagedBackup after the last when they are not what was saved."""
         digest = hashlib.sha256()
         with (
             self._reporting("read", saved.stored),
@@ -298,7 +307,7 @@ class Journal:
                 digest.update(chunk)
                 yield chunk
         if digest.hexdigest() != saved.sha256:
-            raise WorkspaceUnwritable(str(self.directory / saved.stored), "read", 0, "the backup is damaged")
+            raise DamagedBackup(str(self.directory / saved.stored))
 
     def raw_chunks(self, name: str) -> Iterator[bytes]:
         """The bytes of any file of the journal, as they are."""
@@ -362,27 +371,28 @@ def find_journals(state_dir: Path, workspace_id: str | None = None) -> list[Foun
     Linked worktrees share a state directory: look at `root` too. A journal may belong to a living
     process; whoever holds the lock of its workspace knows that it does not.
     """
-    found: list[FoundJournal] = []
     with files.reporting("list", str(state_dir / FOLDER)):
-        for directory in _directories(state_dir):
-            try:
-                with files.closing(files.open_root(directory)) as fd:
-                    data = _read_file(_INTENT, fd)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            if data is None:
-                continue
-            intent = decode(data, Intent, str(directory / _INTENT))
-            if workspace_id is None or intent.workspace_id == workspace_id:
-                found.append(
-                    FoundJournal(directory, intent.execution_id, intent.workspace_id, intent.root, intent.pid)
-                )
-    return found
+        found = [_look_at(directory) for directory in _directories(state_dir)]
+    return [j for j in found if j is not None and workspace_id in (None, j.workspace_id)]
 
 
 def find_journal(state_dir: Path, execution_id: str) -> FoundJournal | None:
-    """The journal of one execution."""
-    return next((j for j in find_journals(state_dir) if j.execution_id == execution_id), None)
+    """The journal of one execution; what lies beside it does not matter."""
+    directory = state_dir / FOLDER / safe_name(execution_id)
+    with files.reporting("read", str(directory)):
+        return _look_at(directory)
+
+
+def _look_at(directory: Path) -> FoundJournal | None:
+    try:
+        with files.closing(files.open_root(directory)) as fd:
+            data = _read_file(_INTENT, fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if data is None:
+        return None
+    intent = decode(data, Intent, str(directory / _INTENT))
+    return FoundJournal(directory, intent.execution_id, intent.workspace_id, intent.root, intent.pid)
 
 
 def discard_journal(found: FoundJournal) -> None:

@@ -15,7 +15,7 @@ from executor.host.artifacts import ArtifactFolder
 from executor.host.effects import CheckEffects, Problems
 from executor.host.journal import Side, discard_journal, find_journal, sweep_journals
 from executor.host.lock import WorkspaceLock
-from executor.host.rollback import RecoveryReport, recover_journal
+from executor.host.rollback import RecoveryReport, RollbackReport, recover_journal, rescue_journal
 from executor.host.tree import WorkspaceTree
 from executor.models.execution import EventType, ExecutionStatus, StepName, StepStatus
 
@@ -99,11 +99,23 @@ def _recover_in(
         journal = find_journal(around.state, presence.execution_id)
         report, others = _settle(tree, journal, around) if journal else (None, [])
         recovery = _recovery(presence.execution_id, report, others)
+        if journal is not None and report is not None and report.rollback is not None:
+            _rescue(journal, report.rollback, around)
         _record(recovery, report, around)
         if journal is not None and recovery.settled:
             discard_journal(journal)
         sweep_journals(around.state)
     return recovery
+
+
+def _rescue(journal: FoundJournal, rollback: RollbackReport, around: Surroundings) -> None:
+    """Copies of what the journal alone holds, beside the artifacts, before the journal goes."""
+    if rollback.problems or rollback.displaced:
+        folder = ArtifactFolder(around.state, journal.execution_id)
+        folder.create()
+        rescued = folder.path / "rescued"
+        rescued.mkdir(mode=0o700, exist_ok=True)
+        rescue_journal(journal, rollback, rescued)
 
 
 def _settle(

@@ -19,6 +19,7 @@ from executor.errors import UnsafePath, WorkspaceUnwritable, WrongWorkspace
 from executor.host import files
 from executor.host.bytecode import remove_bytecode, remove_cache
 from executor.host.journal import (
+    DamagedBackup,
     EntryKind,
     FoundJournal,
     IntendedChange,
@@ -44,6 +45,8 @@ from executor.models.change import Operation
 
 logger = logging.getLogger(__name__)
 
+# In characters, each of which may take four of the 255 bytes a name can have.
+_NAME_LIMIT: Final = 60
 _IN_THE_WAY: Final = (*NO_FILE, FileExistsError, IsADirectoryError)
 
 
@@ -496,6 +499,16 @@ class _Undo:
         return sorted(entries, key=lambda entry: _depth(entry.path), reverse=True)
 
 
+def rescue_journal(found: FoundJournal, report: RollbackReport, directory: Path) -> list[tuple[str, Path]]:
+    """`rescue` for a recovered journal, before `discard_journal`."""
+    journal = Journal.open(found.directory)
+    try:
+        intent = journal.intent()
+        return [] if intent is None else rescue(journal, intent, report, directory)
+    finally:
+        journal.close()
+
+
 def rescue(
     journal: Journal, intent: Intent, report: RollbackReport, directory: Path
 ) -> list[tuple[str, Path]]:
@@ -518,16 +531,26 @@ def rescue(
     written: list[tuple[str, Path]] = []
     with files.reporting("write", str(directory)), files.closing(files.open_root(directory)) as folder:
         for number, (path, chunks, what) in enumerate(copies, start=1):
-            name = f"{number}-{what}-{path.rpartition('/')[2]}"[:120]
-            with suppress(FileNotFoundError):
-                files.unlink(name, dir_fd=folder)
-            with files.closing(files.create_file(name, dir_fd=folder)) as fd:
-                for chunk in chunks:
-                    files.write_all(fd, chunk)
-                files.sync(fd)
-            written.append((path, directory / name))
+            name = f"{number}-{what}-{path.rpartition('/')[2][:_NAME_LIMIT]}"
+            if _copy_out(name, chunks, folder):
+                written.append((path, directory / name))
         files.sync_directory(folder)
     return written
+
+
+def _copy_out(name: str, chunks: Iterator[bytes], folder: int) -> bool:
+    with suppress(FileNotFoundError):
+        files.unlink(name, dir_fd=folder)
+    with files.closing(files.create_file(name, dir_fd=folder)) as fd:
+        try:
+            for chunk in chunks:
+                files.write_all(fd, chunk)
+        except DamagedBackup as cause:
+            logger.warning("nothing to rescue: %s", cause)
+            files.unlink(name, dir_fd=folder)
+            return False
+        files.sync(fd)
+    return True
 
 
 def is_directory(tree: WorkspaceTree, path: str) -> bool:
