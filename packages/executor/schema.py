@@ -250,8 +250,8 @@ workspaces: Final = Table(
 def init_executor_db(db: str | Path | sqlite3.Connection) -> None:
     """Creates the tables of a new database or brings an existing one up to date.
 
-    `db` is a path, a URL or an open connection. Does nothing to a database that is current.
-    Raises SchemaTooNew, DatabaseDamaged, DatabaseUnavailable or MigrationFailed.
+    `db` is a path, a URL or an open connection outside a transaction. Does nothing to a database that is
+    current. Raises SchemaTooNew, DatabaseDamaged, DatabaseUnavailable, TryAgain or MigrationFailed.
     """
     from executor.migrations import run_migrations
 
@@ -261,7 +261,8 @@ def init_executor_db(db: str | Path | sqlite3.Connection) -> None:
 def get_db_connection(db: str | Path) -> sqlite3.Connection:
     """Opens one connection configured as every connection of ours is; the caller closes it.
 
-    Rows are `sqlite3.Row`. Raises DatabaseDamaged or DatabaseUnavailable.
+    Rows are `sqlite3.Row`, transactions are begun and ended by the caller. Makes no tables; that is
+    `init_executor_db`. Raises DatabaseDamaged, DatabaseUnavailable, SchemaTooNew or TryAgain.
     """
     from executor.migrations.connection import connect
 

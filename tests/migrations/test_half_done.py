@@ -67,7 +67,7 @@ def test_a_recorded_version_that_lacks_something_is_completed(damage: str) -> No
         connection.executescript(damage)
 
         assert not is_current(connection)
-        assert {found.kind for found in check(connection) if found.harmful} > {"dangling_reference"}
+        assert any(found.harmful for found in check(connection))
         assert 0 == run_migrations(connection)
 
         assert is_current(connection)

@@ -39,8 +39,8 @@ def test_a_sound_database_of_any_version_has_no_harmful_difference(tmp_path: Pat
 
     found = check(db)
 
-    assert ["1 rows of execution_steps refer to rows of executions that do not exist"] == [
-        difference.message for difference in found
+    assert [("rows of execution_steps that refer to rows of executions which do not exist: 1", False)] == [
+        (difference.message, difference.harmful) for difference in found
     ]
     assert before == bytes_below(tmp_path)
 

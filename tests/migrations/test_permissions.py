@@ -95,6 +95,7 @@ def test_a_database_in_a_read_only_place_can_be_read(directory: Path, wal: bool)
     before = bytes_below(directory)
 
     assert f"{NEWEST}\n" == said("get_current_version(connect(db, read_only=True))", db)
+    assert f"{NEWEST}\n" == said("status(db).current", db)
     assert before == bytes_below(directory)
 
 

@@ -25,7 +25,7 @@ def backup(db: Database, destination: str | os.PathLike[str]) -> Path:
     path = Path(destination).absolute()
     if os.path.lexists(path):
         raise InvalidSettings(f"{path} exists already and is not overwritten; name another file")
-    with borrowed(db, create=False) as (connection, database):
+    with borrowed(db, read_only=True) as (connection, database):
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             _copy(connection, database, temporary)
@@ -92,7 +92,7 @@ def copy_beside(connection: sqlite3.Connection, database: str, version: int) -> 
     original = Path(file)
     wanted = original.with_name(f"{original.stem}.version-{version}{original.suffix or '.db'}")
     # Another connection: the one that holds the write lock cannot be copied from.
-    reader = open_connection(DatabaseTarget(original), create=False)
+    reader = open_connection(DatabaseTarget(original), read_only=True)
     try:
         return backup(reader, free_path(wanted))
     finally:

@@ -49,7 +49,7 @@ def connect(
     `timeout` is how many seconds a statement waits for the locks of others. Raises DatabaseUnavailable,
     DatabaseDamaged, SchemaTooNew or TryAgain, and has not changed the file then.
     """
-    target = db if isinstance(db, DatabaseTarget) else DatabaseTarget.parse(db)
+    target = DatabaseTarget.parse(db)
     connection = open_connection(target, synchronous=synchronous, timeout=timeout, read_only=read_only)
     if not read_only:
         with closing_on_error(connection):

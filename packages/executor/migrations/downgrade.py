@@ -45,7 +45,7 @@ class Downgrade:
 def preview_rollback(db: Database, target_version: int = 0) -> Downgrade:
     """What `rollback_migration` would lose. Writes nothing."""
     checked_target(target_version)
-    with borrowed(db, create=False) as (connection, database):
+    with borrowed(db, read_only=True) as (connection, database):
         found = refuse_newer(connection, database)
         target = min(found, target_version)
         return Downgrade(found, target, tuple(_losses(connection, target)) if target < found else ())
@@ -60,7 +60,7 @@ def rollback_migration(db: Database, target_version: int = 0) -> Downgrade:
     is left alone. Raises what `run_migrations` raises; the database is as before then.
     """
     checked_target(target_version)
-    with borrowed(db, create=False) as (connection, database):
+    with borrowed(db) as (connection, database):
         found = refuse_newer(connection, database)
         if found <= target_version:
             return Downgrade(found, found)

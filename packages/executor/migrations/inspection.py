@@ -49,7 +49,7 @@ class Layout:
 class Difference:
     """One thing that is not as the version has it. `kind` is stable and safe to match on.
 
-    A difference that is not `harmful` (an own column, another spelling of a default) needs no repair.
+    A difference that is not `harmful` (an own column, a step of a deleted execution) needs no repair.
     """
 
     kind: str
@@ -78,7 +78,7 @@ class Status:
 
 def status(db: Database) -> Status:
     """Raises SchemaTooNew, and DatabaseUnavailable when there is no file."""
-    with borrowed(db, create=False) as (connection, database):
+    with borrowed(db, read_only=True) as (connection, database):
         current = refuse_newer(connection, database)
         recorded = recorded_versions(connection)
     return Status(
@@ -96,7 +96,7 @@ def check(db: Database) -> list[Difference]:
     Empty when all is well. What is missing is completed by the next upgrade. Reads the whole file.
     Raises SchemaTooNew and DatabaseDamaged when it cannot be read that far.
     """
-    with borrowed(db, create=False) as (connection, database):
+    with borrowed(db, read_only=True) as (connection, database):
         version = refuse_newer(connection, database)
         recorded = recorded_versions(connection)
         found = read_layout(connection)
@@ -214,5 +214,6 @@ def _damages(connection: sqlite3.Connection) -> Iterator[Difference]:
         yield Difference("damaged", "integrity_check", message)
     orphans = Counter((table, parent) for table, _, parent, _ in rows(connection, "PRAGMA foreign_key_check"))
     for (table, parent), count in sorted(orphans.items()):
-        message = f"{count} rows of {table} refer to rows of {parent} that do not exist"
-        yield Difference("dangling_reference", table, message)
+        message = f"rows of {table} that refer to rows of {parent} which do not exist: {count}"
+        # Old programs did not check references, and reading tolerates it.
+        yield Difference("dangling_reference", table, message, harmful=False)

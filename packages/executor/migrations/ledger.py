@@ -105,28 +105,39 @@ def is_current(connection: sqlite3.Connection) -> bool:
     """
     found = dict(rows(connection, "SELECT name, sql FROM sqlite_master"))
     # An object made from the committed text reads like it; only the others need a closer look.
-    reworded = [name for name, sql in layout.OBJECTS.items() if found.get(name) != sql]
+    reworded = [
+        name
+        for name, sql in layout.OBJECTS.items()
+        if found.get(name) != sql and _unspaced(found.get(name)) != _unspaced(sql)
+    ]
     if not found.keys() >= set(reworded) or not _hold_ours(connection, reworded):
         return False
     recorded = {version for (version,) in rows(connection, "SELECT version FROM schema_migrations")}
     return recorded.issuperset(known_versions()) and max(recorded) == newest_version()
 
 
+def _unspaced(sql: str | None) -> str:
+    """None of our definitions holds a text with a space in it."""
+    return "".join((sql or "").split())
+
+
 def _hold_ours(connection: sqlite3.Connection, names: list[str]) -> bool:
     """Whether these tables have our columns and these indexes are on exactly ours."""
-    found: dict[tuple[str, str], list[str]] = {}
-    marks = ", ".join("?" * len(names))
-    for sql in (
-        "SELECT m.name, m.tbl_name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c"
-        f" WHERE m.type = 'table' AND m.name IN ({marks})",
-        "SELECT m.name, m.tbl_name, c.name FROM sqlite_master AS m, pragma_index_info(m.name) AS c"
-        f" WHERE m.type = 'index' AND m.name IN ({marks}) ORDER BY c.seqno",
-    ):
-        for name, table, column in rows(connection, sql, *names) if names else ():
-            found.setdefault((name, table), []).append(column)
+    columns: dict[tuple[str, str], list[str]] = {}
+    for kind in ("table", "index"):
+        asked = [name for name in names if (name in layout.TABLES) == (kind == "table")]
+        sql = (
+            f"SELECT m.name, m.tbl_name, c.name FROM sqlite_master AS m, pragma_{kind}_info(m.name) AS c"
+            f" WHERE m.type = '{kind}' AND m.name IN ({', '.join('?' * len(asked))})"
+        )
+        for name, table, column in rows(connection, sql, *asked) if asked else ():
+            columns.setdefault((name, table), []).append(column)
     for name in names:
-        table, indexed = layout.INDEXES.get(name, (name, ()))
-        columns = found.get((name, table), [])
-        if tuple(columns) != indexed if indexed else not set(columns).issuperset(layout.TABLES[name]):
+        if name in layout.TABLES:
+            fits = set(columns.get((name, name), ())).issuperset(layout.TABLES[name])
+        else:
+            table, indexed = layout.INDEXES[name]
+            fits = tuple(columns.get((name, table), ())) == indexed
+        if not fits:
             return False
     return True

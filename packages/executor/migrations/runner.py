@@ -35,7 +35,7 @@ from executor.migrations.migration import Migration
 from executor.migrations.session import exclusive, operations
 from executor.migrations.target import DatabaseTarget
 
-Database = str | os.PathLike[str] | sqlite3.Connection
+Database = str | os.PathLike[str] | DatabaseTarget | sqlite3.Connection
 
 SCHEMA_TEXT: Final = Path(__file__).with_name("schema_sqlite.sql")
 
@@ -90,7 +90,7 @@ def open_current(
     An older or missing one is upgraded or made first; with `migrate=False` it raises SchemaOutdated.
     Raises what `connect` and `run_migrations` raise.
     """
-    target = db if isinstance(db, DatabaseTarget) else DatabaseTarget.parse(db)
+    target = DatabaseTarget.parse(db)
     database = str(target)
     connection = open_connection(target, synchronous=synchronous, timeout=timeout, create=migrate)
     with closing_on_error(connection), translating(database):
@@ -106,7 +106,7 @@ def open_current(
 
 def pending(db: Database) -> list[Migration]:
     """The steps an upgrade would apply, oldest first. Writes nothing. Raises SchemaTooNew."""
-    with borrowed(db, create=False) as (connection, database):
+    with borrowed(db, read_only=True) as (connection, database):
         refuse_newer(connection, database)
         recorded = recorded_versions(connection)
         return [migration for migration in known_migrations() if migration.version not in recorded]
@@ -128,7 +128,9 @@ def checked_target(version: int | None) -> int:
 
 
 @contextmanager
-def borrowed(db: Database, *, create: bool) -> Iterator[tuple[sqlite3.Connection, str]]:
+def borrowed(
+    db: Database, *, create: bool = False, read_only: bool = False
+) -> Iterator[tuple[sqlite3.Connection, str]]:
     """The caller's connection, or one of our own that is closed afterwards, and the database's name."""
     if isinstance(db, sqlite3.Connection):
         with translating("the database"):
@@ -137,7 +139,7 @@ def borrowed(db: Database, *, create: bool) -> Iterator[tuple[sqlite3.Connection
             yield db, name
         return
     target = DatabaseTarget.parse(db)
-    connection = open_connection(target, synchronous="FULL", create=create)
+    connection = open_connection(target, synchronous="FULL", create=create, read_only=read_only)
     try:
         with translating(str(target)):
             yield connection, str(target)

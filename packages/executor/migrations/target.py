@@ -26,8 +26,10 @@ class DatabaseTarget:
     path: Path | None
 
     @classmethod
-    def parse(cls, db: str | os.PathLike[str]) -> DatabaseTarget:
+    def parse(cls, db: str | os.PathLike[str] | DatabaseTarget) -> DatabaseTarget:
         """Raises InvalidSettings for a URL of another kind; the message never repeats a password."""
+        if isinstance(db, DatabaseTarget):
+            return db
         name = os.fspath(db)
         url = _URL.fullmatch(name) if isinstance(db, str) else None
         if url is not None:
