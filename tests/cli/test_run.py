@@ -514,3 +514,25 @@ def _wait_for(path: Path) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(f"{path} did not appear (pid {os.getpid()})")
+
+
+def test_colours_are_for_terminals_and_for_those_who_ask(workspace: Repository) -> None:
+    workspace.apply(GOOD_PATCH)
+    del workspace.environ["NO_COLOR"]
+
+    assert "\x1b[" not in workspace.run("list").out
+    assert "\x1b[" in workspace.run("--color", "always", "list").out
+    assert "\x1b[" not in workspace.run("--color", "never", "list").out
+
+
+def test_output_cut_short_by_its_reader_is_no_error(workspace: Repository) -> None:
+    workspace.apply(GOOD_PATCH)
+
+    process = workspace.start("events", "@last", "--json")
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate()
+
+    assert "Traceback" not in err
+    assert "BrokenPipe" not in err
