@@ -623,6 +623,29 @@ class TestRollback:
         assert b"edited by somebody\n" == after.pop("module.py").content
         assert {path: node for path, node in before.items() if path != "module.py"} == after
 
+    @pytest.mark.parametrize("path", ["module.py", "new/run"])
+    def test_an_edit_while_a_file_is_judged_is_left_alone(
+        self, root: Path, tree: WorkspaceTree, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        """Edited between the reading of its last byte and its replacement or removal."""
+        real = os.read
+        edited: list[str] = []
+
+        def read_and_edit(fd: int, size: int) -> bytes:
+            data = real(fd, size)
+            if not data and not edited and os.path.samestat(os.fstat(fd), (root / path).stat()):
+                edited.append(path)
+                (root / path).write_bytes(b"edited by somebody\n")
+            return data
+
+        with applied(tree, REPRESENTATIVE.changeset) as transaction:
+            monkeypatch.setattr(os, "read", read_and_edit)
+            report = transaction.rollback()
+
+        assert [path] == edited
+        assert [path] == [name for name, _ in report.foreign]
+        assert b"edited by somebody\n" == (root / path).read_bytes()
+
     def test_a_path_counts_as_restored_when_it_was_read_back(
         self, root: Path, tree: WorkspaceTree, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from executor.host.journal import (
     discard_journal,
     find_journal,
     find_journals,
+    sweep_journals,
 )
 from executor.host.tree import WorkspaceTree
 from support.applying import EXECUTION, UNTRACKED, WORKSPACE, prepare
@@ -238,6 +240,26 @@ class TestJournal:
 
         with pytest.raises(WorkspaceUnwritable, match="newer executor"):
             find_journals(root / STATE)
+
+    def test_a_sweep_never_takes_a_journal_that_is_being_begun(self, root: Path) -> None:
+        """Linked worktrees share a state directory: one sweeps while the other begins."""
+        over = threading.Event()
+
+        def sweep() -> None:
+            while not over.is_set():
+                sweep_journals(root / STATE)
+
+        sweeper = threading.Thread(target=sweep)
+        sweeper.start()
+        try:
+            for number in range(200):
+                journal = Journal.create(root / STATE, f"exec_{number}")
+                journal.append_before([b"old bytes"])
+                assert journal.holds("before.bin")
+                journal.close()
+        finally:
+            over.set()
+            sweeper.join()
 
     def test_a_mark_that_was_taken_back_is_gone(self, root: Path) -> None:
         journal = Journal.create(root / STATE, EXECUTION)

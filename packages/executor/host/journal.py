@@ -15,9 +15,11 @@ Every file is synced before it counts, and counts from the rename that gives it 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -43,6 +45,9 @@ BEFORE_FILE: Final = "before.bin"
 _INTENT: Final = "intent.json"
 _CHECKS: Final = "checks.json"
 _OUTCOME: Final = "outcome.json"
+
+_ATTEMPTS: Final = 20
+_PAUSE_SECONDS: Final = 0.01
 
 
 class DamagedBackup(WorkspaceUnwritable):
@@ -196,11 +201,7 @@ class Journal:
         Raises InvalidState when the execution has a journal already: it has to be recovered first.
         """
         directory = state_dir / FOLDER / safe_name(execution_id)
-        with files.reporting("create", str(directory)), _folder(state_dir) as folder:
-            with suppress(FileExistsError):
-                files.make_directory(directory.name, 0o700, dir_fd=folder)
-            files.sync_directory(folder)
-        journal = cls.open(directory)
+        journal = _make(directory, state_dir)
         try:
             if journal._exists(_INTENT):
                 rule = "its journal is still there; run `executor recover` first"
@@ -232,6 +233,11 @@ class Journal:
         if self._fd >= 0:
             files.close(self._fd)
             self._fd = -1
+
+    def stands(self) -> bool:
+        """Whether the directory has not been removed since it was opened."""
+        with self._reporting("look at", "."):
+            return files.status_of(self._fd).st_nlink > 0
 
     def append_before(self, parts: Iterable[bytes]) -> None:
         """Writes the old bytes of all paths, in order, and makes them last."""
@@ -414,7 +420,9 @@ def sweep_journals(state_dir: Path) -> None:
 
     Those of living processes are locked and stay.
     """
-    for directory in _directories(state_dir):
+    with files.reporting("list", str(state_dir / FOLDER)):
+        directories = _directories(state_dir)
+    for directory in directories:
         try:
             journal = Journal.open(directory)
         except (LockHeld, WorkspaceUnwritable):
@@ -456,6 +464,26 @@ def _read_file(name: str, directory: int) -> bytes | None:
             return files.read_all(fd)
     except FileNotFoundError:
         return None
+
+
+def _make(directory: Path, state_dir: Path) -> Journal:
+    """Opens a directory that may be new. Until it is locked, a sweep takes an empty one away: then again."""
+    for left in range(_ATTEMPTS - 1, -1, -1):
+        with files.reporting("create", str(directory)), _folder(state_dir) as folder:
+            with suppress(FileExistsError):
+                files.make_directory(directory.name, 0o700, dir_fd=folder)
+            files.sync_directory(folder)
+        try:
+            journal = Journal.open(directory)
+            if journal.stands():
+                return journal
+            journal.close()
+        except (LockHeld, WorkspaceUnwritable) as cause:
+            swept = isinstance(cause, LockHeld) or cause.errno == errno.ENOENT
+            if not left or not swept:
+                raise
+        time.sleep(_PAUSE_SECONDS)
+    raise LockHeld(str(directory), "another process that removes it", _ATTEMPTS * _PAUSE_SECONDS)
 
 
 @contextmanager

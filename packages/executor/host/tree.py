@@ -276,10 +276,11 @@ def open_regular(name: str, path: str, *, dir_fd: int) -> int | None:
 
 
 def found_file(fd: int) -> FoundFile:
+    # The status before the bytes: an edit while they are read, or later, then shows in the status.
+    status = files.status_of(fd)
     digest = hashlib.sha256()
     for chunk in files.read_chunks(fd):
         digest.update(chunk)
-    status = files.status_of(fd)
     return FoundFile(Fingerprint(digest.hexdigest(), stat.S_IMODE(status.st_mode)), status)
 
 
