@@ -85,7 +85,9 @@ def rows_of(connection: sqlite3.Connection, table: str) -> list[str]:
         columns.insert(0, "rowid")
     parts = ", ".join(f"typeof({column}), {column}" for column in columns)
     found = connection.execute(f"SELECT {parts} FROM {table}").fetchall()
-    return [f" ({', '.join(columns)}) VALUES ({', '.join(map(literal, row[::2], row[1::2]))})" for row in found]
+    return [
+        f" ({', '.join(columns)}) VALUES ({', '.join(map(literal, row[::2], row[1::2]))})" for row in found
+    ]
 
 
 def literal(kind: bytes, value: Any) -> str:
