@@ -300,13 +300,9 @@ def test_a_check_that_ends_well_when_told_that_time_is_up_has_not_passed(runner:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A supervisor that waits for a third of a second instead of three."""
-    program = tmp_path / "supervisor.py"
-    source = Path(checks._PROGRAM).read_text()
-    assert "STOP_GRACE = 3.0" in source
-    program.write_text(source.replace("STOP_GRACE = 3.0", "STOP_GRACE = 0.3"))
-    monkeypatch.setattr(checks, "_PROGRAM", str(program))
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL a third of a second after SIGTERM."""
+    monkeypatch.setattr(checks, "STOP_GRACE", 0.3)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from typing import Final
 from executor.events.redaction import RedactingDecoder, Redactor
 from executor.host.environment import Environment
 from executor.host.logs import LOG_BYTES, CappedLog
-from executor.host.supervisor import KILL_PATIENCE, STOP_GRACE
 from executor.models.plan import Check
 
 # Marks every process of one check run, so that they can be found should the supervisor be killed.
@@ -35,8 +33,11 @@ RUN_ID: Final = "EXECUTOR_CHECK_RUN"
 _PROGRAM: Final = str(Path(__file__).with_name("supervisor.py"))
 _CHUNK: Final = 65_536
 _CANCEL_INTERVAL: Final = 0.05
-# After the supervisor's own patience; it does not hang, short of being stopped from outside.
-_SUPERVISOR_PATIENCE: Final = STOP_GRACE + KILL_PATIENCE + 10.0
+# Seconds between SIGTERM and SIGKILL for a check that is stopped, and how long SIGKILL is tried.
+STOP_GRACE: Final = 3.0
+KILL_PATIENCE: Final = 5.0
+# The supervisor does not hang, short of being stopped from outside.
+_SPARE: Final = 10.0
 COMMAND_NOT_FOUND: Final = 127
 COMMAND_NOT_EXECUTABLE: Final = 126
 
@@ -155,7 +156,7 @@ class _Run:
 
     def execute(self, cwd: Path, environment: Environment, cancel: threading.Event | None) -> None:
         argv = ("/bin/sh", "-c", *self._check.argv) if self._check.shell else self._check.argv
-        values = {**environment.values, RUN_ID: uuid.uuid4().hex}
+        values = {**environment.values, RUN_ID: os.urandom(16).hex()}
         try:
             message = _request(argv, cwd, values)
         except ValueError as cause:
@@ -225,7 +226,7 @@ class _Run:
                 return
         if not self._ended:
             self._ask(b"t")
-        self._wait_for_end(_SUPERVISOR_PATIENCE)
+        self._wait_for_end(STOP_GRACE + KILL_PATIENCE + _SPARE)
 
     def _stop_after_interrupt(self) -> None:
         try:
@@ -387,6 +388,8 @@ def _request(argv: tuple[str, ...], cwd: Path, values: dict[str, str]) -> bytes:
             "cwd": os.fsencode(cwd),
             "env": {os.fsencode(name): os.fsencode(value) for name, value in values.items()},
             "parent": os.getpid(),
+            "stop_grace": STOP_GRACE,
+            "kill_patience": KILL_PATIENCE,
         }
     )
     return len(message).to_bytes(4, "big") + message

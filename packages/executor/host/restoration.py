@@ -108,11 +108,12 @@ class _Restoration:
         """Takes moved files out of the places they were moved to, some of which are in the way."""
         for old, new in self._drift.moved:
             entry = self._snapshot.entries[path_bytes(old)]
-            if old not in self._moved:
-                self._attempt(old, partial(self._set_aside, new, entry))
+            # What cannot be moved back may still be restored from what was kept.
+            with suppress(UnsafePath, WorkspaceUnwritable), files.reporting("move", new):
+                self._set_aside(new, entry, old)
 
     def _set_aside(self, new: str, entry: Entry, old: str) -> None:
-        found = self._tree.find(new)
+        found = self._tree.find(new) if old not in self._moved else None
         if found is None or bytes.fromhex(found.fingerprint.sha256) != entry.sha256:
             return
         temporary = self._temporary()
@@ -160,8 +161,9 @@ class _Restoration:
         self._touched.add(path.rpartition("/")[0])
 
     def _restore_directory_mode(self, path: str) -> None:
-        with self._tree.directory(path) as fd:
-            files.set_mode(fd, stat.S_IMODE(self._snapshot.directories[path_bytes(path)].mode))
+        mode = stat.S_IMODE(self._snapshot.directories[path_bytes(path)].mode)
+        with self._tree.parent(path) as (above, name):
+            files.change_mode(name, mode, dir_fd=above)
 
     def _batches(self, changes: list[Drifted]) -> Iterator[list[Drifted]]:
         """As many as git's answer can be held in memory."""
@@ -255,12 +257,8 @@ class _Restoration:
             self._displace(path, fd)
 
     def _set_mode(self, path: str, entry: Entry) -> None:
-        with (
-            self._tree.parent(path) as (directory, name),
-            files.closing(files.open_file(name, dir_fd=directory)) as fd,
-        ):
-            files.set_mode(fd, entry.permissions)
-            files.sync(fd)
+        with self._tree.parent(path) as (directory, name):
+            files.change_mode(name, entry.permissions, dir_fd=directory)
 
     def _write(self, path: str, create: Callable[[int, str], None]) -> None:
         temporary = self._temporary()

@@ -71,8 +71,9 @@ class DirectoryEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A workspace before a check. Paths are bytes, relative to `root`; `encode` makes it last.
 
-    `keep` are the files whose bytes git could not give back: store them before the check runs. `unkept`
-    are those beyond the limits, and why. `problem` says why git was not asked for what it ignores.
+    `keep` are the files whose bytes git could not give back: store them before the check runs. Paths of the
+    changeset are not among them; their bytes are in the changeset. `unkept` are files beyond the limits, and
+    why. `problem` says why git was not asked for what it ignores.
     """
 
     root: str
@@ -413,7 +414,7 @@ class _Comparison:
             return None if self._hasher.link(path) == entry.link else "link"
         if not entry.is_file:
             return None
-        if entry.racy or not same_state(entry, status):
+        if not same_state(entry, status) or (entry.racy and entry.sha256):
             if status.st_size != entry.size or not entry.sha256:
                 return "content"
             if self._hasher.hashes(path, status.st_size)[0] != entry.sha256:
@@ -443,8 +444,10 @@ class _Comparison:
     def _moves(self, created: Iterable[bytes]) -> Iterator[tuple[str, str]]:
         """Watched files that stand at a new path now, by what they are and not by what they hold."""
         for path in created:
-            old = self._inodes.get(self._seen.files[path].st_ino)
-            if old is not None:
+            status = self._seen.files[path]
+            old = self._inodes.get(status.st_ino)
+            # The number may have been given to something new.
+            if old is not None and stat.S_ISREG(status.st_mode):
                 yield path_text(old), path_text(path)
 
 

@@ -1,12 +1,14 @@
 """Runs one command and leaves no process of it behind.
 
 A program of its own, started as `python -I -S supervisor.py REQUEST STATUS` with the numbers of two open
-pipes; its output and error output are where the command's output goes. It imports little, because every
-check waits for its start.
+pipes; its output and error output are where the command's output goes. It imports little, not even
+`typing`, because every check waits for its start.
 
 Messages are values of `marshal` after their length in 4 bytes: both ends are the same interpreter.
-REQUEST brings one, a dictionary: argv, cwd, env (all bytes), parent (the process that asks). What follows
-on REQUEST are single bytes: `t` ends the command gently (SIGTERM, a grace period, SIGKILL), `k` at once.
+REQUEST brings one, a dictionary: argv, cwd, env (all bytes), parent (the process that asks), stop_grace
+(seconds between SIGTERM and SIGKILL), kill_patience (seconds until a process that outlasts SIGKILL, in an
+uninterruptible call or of another user, is reported). What follows on REQUEST are single bytes: `t` ends the
+command gently, `k` at once.
 The end of REQUEST means that the asking process is gone, and counts as `k`.
 
 STATUS carries `("exit", code)`, `("signal", number)` or `("failed", stage, errno)` when the command has
@@ -28,31 +30,22 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import NamedTuple
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-# Seconds between SIGTERM and SIGKILL for a command that is stopped.
-STOP_GRACE = 3.0
-# For what a command that has ended left behind: how long it may take to end by itself, and after SIGTERM.
+# Seconds for what a command that has ended left behind: to end by itself, and after SIGTERM.
 LINGER_GRACE = 0.05
 LEFT_GRACE = 0.3
-# A process in an uninterruptible call, or one of another user, outlasts SIGKILL; it is reported.
-KILL_PATIENCE = 5.0
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
-class Process(NamedTuple):
+class Process:
     """A process as /proc shows it. Number and start time together are never used twice."""
 
-    pid: int
-    parent: int
-    state: str
-    started: int
-    name: str
+    def __init__(self, pid: int, parent: int, state: str, started: int, name: str) -> None:
+        self.pid, self.parent, self.state, self.started, self.name = pid, parent, state, started, name
 
 
 class Supervisor:
@@ -62,6 +55,7 @@ class Supervisor:
         self.control = control
         self.child = 0
         self.ended: int | None = None
+        self.stop_grace = self.kill_patience = 0.0
         self.killed_by_request = False
         self.terminated: set[tuple[int, int]] = set()
         self.wake, wake_write = os.pipe()
@@ -83,6 +77,7 @@ class Supervisor:
         self.control(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != asked["parent"]:
             return
+        self.stop_grace, self.kill_patience = asked["stop_grace"], asked["kill_patience"]
         failure = self.start(asked["argv"], asked["cwd"], asked["env"])
         if failure is not None:
             self.tell("failed", *failure)
@@ -109,7 +104,10 @@ class Supervisor:
         self.tell("gone", left, survivors)
 
     def start(self, argv: list[bytes], cwd: bytes, env: dict[bytes, bytes]) -> tuple[str, int] | None:
-        """Starts the command in a session of its own. What failed, and its errno, when it did not start."""
+        """Starts the command in a session of its own. What failed, and its errno, when it did not start.
+
+        Every descriptor of this process but the first three closes when the command begins.
+        """
         failed_read, failed_write = os.pipe()
         supervisor = os.getpid()
         self.child = os.fork()
@@ -125,14 +123,12 @@ class Supervisor:
                 for ignored in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, *_STOP_SIGNALS):
                     signal.signal(ignored, signal.SIG_DFL)
                 resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-                os.dup2(failed_write, 3, inheritable=False)
-                os.closerange(4, os.sysconf("SC_OPEN_MAX"))
                 stage = "cwd"
                 os.chdir(cwd)
                 stage = "exec"
                 os.execvpe(argv[0], argv, env)
             except OSError as error:
-                os.write(3 if stage != "start" else failed_write, f"{stage} {error.errno or 0}".encode())
+                os.write(failed_write, f"{stage} {error.errno or 0}".encode())
             finally:
                 os._exit(125)
         os.close(failed_write)
@@ -157,7 +153,7 @@ class Supervisor:
                 return stop_by
             if asked and stop_by is None:
                 self.terminate_descendants()
-                stop_by = time.monotonic() + STOP_GRACE
+                stop_by = time.monotonic() + self.stop_grace
 
     def wait(self, seconds: float | None) -> bool:
         """Waits for a signal or a request; whether the command is asked to stop."""
@@ -198,7 +194,7 @@ class Supervisor:
 
     def kill_descendants(self) -> list[str]:
         """Kills until none is left; the names of those that withstand."""
-        end = time.monotonic() + KILL_PATIENCE
+        end = time.monotonic() + self.kill_patience
         while self.reap():
             if time.monotonic() >= end:
                 return [process.name for process in self.descendants()] or ["a process of another user"]
@@ -239,9 +235,11 @@ class Supervisor:
 
     def tell(self, kind: str, *values: int | str | list[str]) -> None:
         data = marshal.dumps((kind, *values))
-        # When nobody listens any more, what is left to do is to end the processes.
-        with suppress(BrokenPipeError):
+        try:
             os.write(self.status, len(data).to_bytes(4, "big") + data)
+        except BrokenPipeError:
+            # Nobody listens any more; what is left to do is to end the processes.
+            return
 
 
 def _look_at(pid: int) -> Process | None:
