@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import check_addresses
 import executor
@@ -79,10 +80,10 @@ class TestRequirements:
     @pytest.mark.parametrize("name", LOCKS)
     def test_everything_asked_for_is_locked(self, name: str) -> None:
         """A name added to the list is locked in the same commit."""
-        locked = {entry.name: entry for entry in entries(f"{name}.txt")}
+        locked = {canonicalize_name(entry.name): entry for entry in entries(f"{name}.txt")}
 
         for wanted in entries(f"{name}.in"):
-            (pin,) = locked[wanted.name].specifier
+            (pin,) = locked[canonicalize_name(wanted.name)].specifier
             assert wanted.specifier.contains(pin.version), wanted
 
     def test_tests_run_with_the_versions_users_get(self) -> None:
