@@ -6,7 +6,7 @@ PYTEST := scripts/in_tmp $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfil
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full check format generate lock build clean setup setup-runtime
+.PHONY: help demo test test-full bench bench-quick check format generate lock build clean setup setup-runtime
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,12 @@ test: setup  ## Run the tests in their short form.
 
 test-full: setup  ## Run the tests in their long form too: larger numbers, more examples.
 	$(PYTEST) -m "full or not full" --hypothesis-profile=full --timeout 3600 $(PYTEST_ARGS)
+
+bench: setup  ## Measure the store against the bare driver, up to a million executions; fails when a target is missed.
+	scripts/in_tmp $(PY) -m benchmarks $(BENCH_ARGS)
+
+bench-quick: setup  ## The same on 10,000 executions in fewer rounds, at most 3 minutes.
+	scripts/in_tmp $(PY) -m benchmarks --sizes 10k --rounds 5 --slice 0.05 $(BENCH_ARGS)
 
 check: setup  ## Check format, lint, types, the import rule, the lock files and the generated files.
 	.venv/bin/ruff format --check .

@@ -1,0 +1,9 @@
+"""The engines by name."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from benchmarks.engine import Engine
+from benchmarks.sqlite import SqliteEngine
+
+ENGINES: Final[Mapping[str, Engine]] = {engine.name: engine for engine in (SqliteEngine(),)}

@@ -1,0 +1,108 @@
+"""A whole run: makes the databases, measures every row, says how it goes."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.engine import Engine
+from benchmarks.results import BASELINE, NARROW, STORE, Database, Report, Result, ratio, time_taken
+from benchmarks.timing import interleaved
+from benchmarks.works import (
+    WRITERS,
+    Case,
+    Databases,
+    Settings,
+    import_cases,
+    reading_cases,
+    recording_cases,
+    writers_case,
+)
+
+Say = Callable[[str], None]
+
+
+def run(engines: Sequence[Engine], settings: Settings, say: Say, only: Collection[str] = ()) -> Report:
+    """`only`: the keys of the rows to measure, by default all. `say` is told about the progress."""
+    began = time.monotonic()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    databases: list[Database] = []
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="bench.") as name:
+        directory = Path(name)
+        described = dict(machine.describe(directory))
+        for engine in engines:
+            described.update(engine.versions())
+            for size, case in _cases(engine, directory, settings, databases, say, only):
+                result = measure(engine, case, size, settings)
+                say(f"{engine.name} {size or 'new':>5}  {result.title:<34} {_short(result)}")
+                results.append(result)
+    return Report(
+        began=started,
+        seconds=round(time.monotonic() - began, 1),
+        rounds=settings.rounds,
+        machine=described,
+        databases=databases,
+        results=results,
+    )
+
+
+def _cases(
+    engine: Engine,
+    directory: Path,
+    settings: Settings,
+    databases: list[Database],
+    say: Say,
+    only: Collection[str],
+) -> Iterator[tuple[str | None, Case]]:
+    def wanted(case: Case) -> bool:
+        return not only or case.work.key in only
+
+    for case in (*import_cases(engine, directory, settings), writers_case(engine, directory, settings)):
+        if wanted(case):
+            yield None, case
+    for size, executions in settings.sizes.items():
+        say(f"{engine.name} {size:>5}  making the databases ({executions:,} executions)")
+        made = Databases(engine, directory, size, settings)
+        databases.append(made.describe())
+        for cases in (reading_cases, recording_cases):
+            with ExitStack() as stack:
+                for case in filter(wanted, cases(made, settings, stack)):
+                    yield size, case
+        made.discard()
+
+
+def measure(engine: Engine, case: Case, size: str | None, settings: Settings) -> Result:
+    samples = interleaved(case.subjects, settings.rounds, warm=0 if case.work is WRITERS else 1)
+    clock, stored = case.work.clock, samples[STORE]
+    baseline, narrow = samples.get(BASELINE), samples.get(NARROW)
+    measured = ratio(stored, baseline, clock) if baseline else None
+    return Result(
+        engine=engine.name,
+        key=case.work.key,
+        title=case.work.title,
+        size=size,
+        clock=clock,
+        store_seconds=time_taken(stored, clock),
+        baseline_seconds=time_taken(baseline, clock) if baseline else None,
+        narrow_seconds=time_taken(narrow, clock) if narrow else None,
+        ratio=measured[0] if measured else None,
+        ratio_range=measured[1] if measured else None,
+        narrow_ratio=ratio(stored, narrow, clock)[0] if narrow else None,
+        goal=case.work.goal,
+        answers=dict(case.answers),
+        errors=sum(case.errors),
+        lost=sum(case.lost),
+        note=case.note,
+    )
+
+
+def _short(result: Result) -> str:
+    if result.ratio is None:
+        return f"{result.store_seconds * 1e3:.3f} ms"
+    return f"{result.ratio:.2f}x {result.verdict}"

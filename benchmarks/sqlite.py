@@ -1,0 +1,47 @@
+"""SQLite, measured against `sqlite3` alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from benchmarks.baseline.limit import Limit, Synchronous
+from executor.storage.engine import Durability
+from executor.storage.store import ExecutionStore
+
+_SYNCHRONOUS: Final[Mapping[str, Synchronous]] = {"normal": "NORMAL", "full": "FULL"}
+_BESIDE: Final = ("", "-wal", "-shm")
+
+
+class SqliteEngine:
+    name: Final = "sqlite"
+
+    def versions(self) -> Mapping[str, str]:
+        return {"SQLite": sqlite3.sqlite_version}
+
+    def place(self, directory: Path, label: str) -> str:
+        return str(directory / f"{label}.db")
+
+    def baseline(self, place: str, *, durability: Durability, columns: Sequence[str]) -> Limit:
+        return Limit(Path(place), synchronous=_SYNCHRONOUS[durability], columns=columns)
+
+    def store(self, place: str, *, durability: Durability) -> ExecutionStore:
+        workspace = Path(place).with_suffix(".workspace")
+        workspace.mkdir(exist_ok=True)
+        return ExecutionStore(workspace, url=f"sqlite:///{place}", durability=durability)
+
+    def backdate(self, place: str) -> None:
+        with closing(sqlite3.connect(place)) as connection, connection:
+            connection.execute("UPDATE schema_migrations SET applied_at = '2000-01-01 00:00:00'")
+
+    def bytes_used(self, place: str) -> int:
+        return sum(
+            file.stat().st_size for file in (Path(place + ending) for ending in _BESIDE) if file.exists()
+        )
+
+    def discard(self, place: str) -> None:
+        for ending in _BESIDE:
+            Path(place + ending).unlink(missing_ok=True)
