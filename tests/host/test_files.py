@@ -125,6 +125,19 @@ def test_no_descriptor_reaches_a_child(folder: int, tmp_path: Path) -> None:
     assert 0 == result.returncode
 
 
+def test_a_link_or_a_fifo_put_in_the_way_in_the_last_moment_is_neither_followed_nor_waited_for(
+    folder: int, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "fifo")
+
+    for open_it in (files.open_file, files.create_file, files.open_directory):
+        with pytest.raises(OSError, match=r"symbolic links|exists|Not a directory"):
+            open_it("link", dir_fd=folder)
+    with files.closing(files.open_file("fifo", dir_fd=folder)) as fd:
+        assert "a FIFO" == files.kind(files.status_of(fd).st_mode)
+
+
 def test_an_error_of_the_system_names_operation_path_and_reason() -> None:
     message = "cannot write a/b: No space left on device"
     with pytest.raises(WorkspaceUnwritable, match=message) as caught, files.reporting("write", "a/b"):

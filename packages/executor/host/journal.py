@@ -240,13 +240,12 @@ class Journal:
             return files.status_of(self._fd).st_nlink > 0
 
     def append_before(self, parts: Iterable[bytes]) -> None:
-        """Writes the old bytes of all paths, in order, and makes them last."""
+        """Writes the old bytes of all paths, in order. They last, their name from `begin` on."""
         with self._reporting("write", BEFORE_FILE):
             with files.closing(files.create_file(BEFORE_FILE, dir_fd=self._fd)) as fd:
                 for part in parts:
                     files.write_all(fd, part)
                 files.sync(fd)
-            files.sync_directory(self._fd)
 
     def begin(self, intent: Intent) -> None:
         """From the return of this call on, a crash is undone."""
