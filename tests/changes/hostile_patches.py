@@ -127,6 +127,7 @@ _TRAVERSAL = [
     Hostile("drive-relative", create(b"c:x"), UNSAFE, "drive"),
     Hostile("backslash", create_quoted(b"dir\\\\..\\\\..\\\\x"), UNSAFE, "backslash"),
     Hostile("backslash-unquoted", create(b"..\\x"), UNSAFE, "backslash"),
+    Hostile("backslash-not-ascii", create("é\\x".encode()), UNSAFE, "backslash"),
     Hostile("unc", create_quoted(b"\\\\\\\\host\\\\share\\\\x"), UNSAFE, "backslash"),
 ]
 

@@ -146,6 +146,9 @@ def test_a_binary_file_is_named_or_put_in() -> None:
     assert "Binary files a/f and b/f differ\n" in rendered(data, {"f": b"\0"})
     assert "GIT binary patch\nliteral 2\n" in rendered(data, {"f": b"\0"}, binary=True)
     assert "Binary files a/f and /dev/null differ\n" in rendered(document(delete("f")), {"f": b"\0"})
+    assert "similarity index 0%\nrename from f\n" in rendered(
+        document(rename("f", "g", content="text\n")), {"f": b"\0"}
+    )
 
 
 def test_missing_contents_are_said_to_be_missing() -> None:
@@ -214,6 +217,17 @@ def test_a_few_edits_are_found_as_a_few_lines(old: list[bytes], edits: list[tupl
     assert (len(edits), 0) == count_changes(b"".join(old), b"".join(new))
 
 
+@given(order=st.permutations(range(12)))
+def test_of_lines_in_another_order_the_longest_ascending_part_stays(order: list[int]) -> None:
+    old = b"".join(b"%d\n" % n for n in range(12))
+    new = b"".join(b"%d\n" % n for n in order)
+    longest = [1] * 12
+    for i, value in enumerate(order):
+        longest[i] = 1 + max((longest[j] for j in range(i) if order[j] < value), default=0)
+
+    assert (12 - max(longest), 12 - max(longest)) == count_changes(old, new)
+
+
 def test_binary_files_have_no_lines() -> None:
     assert is_binary(b"\0")
     assert not is_binary(b"x" * 8000 + b"\0")
@@ -227,6 +241,12 @@ def test_work_is_bounded_by_taking_the_rest_as_replaced(monkeypatch: pytest.Monk
     monkeypatch.setattr("executor.changes.lines._WORK", 0)
 
     assert [Block(1, 4, 1, 4)] == changed_blocks(b"a\n1\nx\n2\nb\n", b"a\n3\nx\n4\nb\n")
+
+
+def test_an_edit_script_is_searched_for_only_while_work_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executor.changes.lines._WORK", 30)
+
+    assert [Block(0, 10, 0, 10)] == changed_blocks(b"a\nb\n" * 5, b"c\na\n" * 5)
 
 
 def test_a_long_edit_script_is_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:

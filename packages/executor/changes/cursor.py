@@ -26,12 +26,12 @@ class PatchCursor:
             self._ahead.append((self.data[start:end].removesuffix(b"\r"), min(end + 1, len(self.data))))
         return self._ahead[ahead][0]
 
-    def take(self) -> bytes | None:
-        """The next line; the cursor then stands behind it."""
+    def take(self) -> bytes:
+        """The line `peek` shows, which there has to be; the cursor then stands behind it."""
         text = self.peek()
-        if text is not None:
-            self.position = self._ahead.pop(0)[1]
-            self.line += 1
+        assert text is not None
+        self.position = self._ahead.pop(0)[1]
+        self.line += 1
         return text
 
     def jump(self, position: int, lines: int) -> None:

@@ -122,7 +122,7 @@ def _whole_name(text: bytes, line: int) -> bytes:
 def read_git_section(cursor: PatchCursor, limits: ChangeLimits) -> Section:
     """The section that begins at the `diff --git` line at the cursor. Raises InvalidChange."""
     line = cursor.line
-    title = (cursor.take() or b"")[len(b"diff --git ") :]
+    title = cursor.take()[len(b"diff --git ") :]
     if len(title) > _MAX_TITLE:
         raise InvalidChange("the 'diff --git' line is too long", line=line)
     headers = _Headers()

@@ -78,7 +78,7 @@ class _HunkBody:
         self.cursor = cursor
         self.line = cursor.line
         self.start = cursor.position
-        header = cursor.take() or b""
+        header = cursor.take()
         match = _HEADER.match(header)
         if match is None:
             raise InvalidChange(f"the hunk header {shown(header)} cannot be read", line=self.line)
@@ -122,11 +122,9 @@ class _HunkBody:
             self._append(self.new, data[position + 1 : end], self.new_length, number)
         elif kind == b"-":
             self._append(self.old, data[position + 1 : end], self.old_length, number)
-        elif kind in (b" ", b"\n", b"\r"):
+        elif kind in (b" ", b"\n") or data[position:end] == b"\r\n":
             # Mailers and editors drop the space of an empty context line.
             text = data[position + (kind == b" ") : end]
-            if kind == b"\r" and text != b"\r\n":
-                raise InvalidChange("the line does not belong in a hunk", line=number)
             self._append(self.old, text, self.old_length, number)
             self._append(self.new, text, self.new_length, number)
             self.trailing += 1
@@ -277,8 +275,6 @@ class _Place:
     def _offset_of(self, number: int) -> int | None:
         """The offset of a line start at or behind this place; None when there are not so many lines."""
         offset, find = self.offset, self.content.find
-        if offset and self.content[offset - 1] != ord("\n"):
-            return None
         for _ in range(number - self.number):
             offset = find(b"\n", offset) + 1
             if not offset:

@@ -76,7 +76,7 @@ def read_file_lines(cursor: PatchCursor) -> tuple[FileLine, FileLine]:
 
 def _file_line(cursor: PatchCursor) -> FileLine:
     line = cursor.line
-    text = (cursor.take() or b"")[4:]
+    text = cursor.take()[4:]
     if text.startswith(b'"'):
         name, end = unquote(text, 0, line=line)
         time = text[end:]
