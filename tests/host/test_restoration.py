@@ -85,7 +85,9 @@ def files_and_links(nodes: dict[str, Node]) -> dict[str, Node]:
 
 @pytest.mark.parametrize("keeping", ["everything", "nothing but git"])
 @given(before=st.lists(ACTIONS, max_size=12), during=st.lists(ACTIONS, max_size=12))
-# The inode of a removed file is given to a link.
+# The inode of a removed file is given to a link; two names of one file are restored one after the other.
+@example([("write", "b", b""), ("hardlink", "a", "b")], [("write", "a", b"one")])
+@example([("write", "b", b""), ("hardlink", "a", "b")], [("mode", "a", 0o600)])
 @example([("write", "a/a", b"")], [("remove", "a"), ("link", "a/b", "a")])
 def test_any_sequence_of_actions_is_seen_and_undone(
     keeping: str, before: list[tuple[object, ...]], during: list[tuple[object, ...]]

@@ -65,6 +65,7 @@ class _Restoration:
         self._failed: dict[str, str] = {}
         self._moved: dict[str, str] = {}
         self._touched: set[str] = set()
+        self._replaced: set[int] = set()
         self._count = 0
 
     def run(self) -> list[tuple[str, str]]:
@@ -135,8 +136,9 @@ class _Restoration:
         remove_bytecode(self._tree, [path])
 
     def _sync(self, path: str) -> None:
+        # What is no directory any more was restored as something else, and its entry is synced above it.
         with (
-            suppress(FileNotFoundError, NotADirectoryError),
+            suppress(FileNotFoundError, NotADirectoryError, UnsafePath),
             self._tree.directory("" if path == "." else path) as fd,
         ):
             files.sync_directory(fd)
@@ -199,13 +201,14 @@ class _Restoration:
             return
         if current is not None and stat.S_ISDIR(current.st_mode):
             self._failed[path] = "a directory stands there that holds something of others"
-        elif not _as_found(current, change):
+        elif not self._as_found(current, change):
             self._failed[path] = "somebody changed it after the check"
         elif not entry.mode:
             self._give_way(path, current)
             self._remove_file(path)
         elif change.what == "mode":
             self._set_mode(path, entry)
+            self._replaced.add(entry.ino)
         elif entry.is_link:
             self._give_way(path, current)
             self._write(path, lambda directory, name: files.make_link(entry.link, name, dir_fd=directory))
@@ -232,6 +235,16 @@ class _Restoration:
         self._give_way(path, current)
         self._write(path, lambda directory, name: _write_file(directory, name, content, entry))
 
+    def _as_found(self, current: os.stat_result | None, change: Drifted) -> bool:
+        """Whether nothing stands there, so that nobody's work is lost, or what the check left."""
+        if current is None or change.found is None:
+            return current is None
+        now = found_state(current)
+        if current.st_ino in self._replaced:
+            # Another name of the same file has been restored, which changed time and mode of the inode.
+            now = now._replace(ctime_ns=change.found.ctime_ns, mode=change.found.mode)
+        return now == change.found
+
     def _content(self, path: str, entry: Entry, blobs: Mapping[bytes, bytes]) -> bytes | None:
         for content in self._sources(path, entry, blobs):
             if content is not None and hashlib.sha256(content).digest() == entry.sha256:
@@ -248,7 +261,10 @@ class _Restoration:
                 )
 
     def _give_way(self, path: str, current: os.stat_result | None) -> None:
-        if self._displace is None or current is None or not stat.S_ISREG(current.st_mode):
+        if current is None:
+            return
+        self._replaced.add(current.st_ino)
+        if self._displace is None or not stat.S_ISREG(current.st_mode):
             return
         with (
             self._tree.parent(path) as (directory, name),
@@ -277,11 +293,6 @@ class _Restoration:
     def _temporary(self) -> str:
         self._count += 1
         return f"{self._prefix}{os.getpid()}-{self._count}.tmp"
-
-
-def _as_found(current: os.stat_result | None, change: Drifted) -> bool:
-    """Whether nothing stands there, so that nobody's work is lost, or what the check left."""
-    return current is None or found_state(current) == change.found
 
 
 def _write_file(directory: int, name: str, content: bytes, entry: Entry) -> None:

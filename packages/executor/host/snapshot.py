@@ -371,7 +371,9 @@ class _Comparison:
             status = self._status(path, removed)
             what = self._difference(path, entry, status)
             if what is not None:
-                changes.append(Drifted(path_text(path), what, found_state(status)))
+                changes.append(
+                    Drifted(path_text(path), what, None if status is None else found_state(status))
+                )
         for path, directory in snapshot.directories.items():
             now = self._seen.directories.get(path)
             if now is not None and stat.S_IMODE(now.st_mode) != stat.S_IMODE(directory.mode):
@@ -480,9 +482,7 @@ def _choose(
     return tuple(keep), tuple(unkept)
 
 
-def found_state(status: os.stat_result | None) -> FoundState | None:
-    if status is None:
-        return None
+def found_state(status: os.stat_result) -> FoundState:
     return FoundState(status.st_mode, status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
