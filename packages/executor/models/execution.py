@@ -164,9 +164,11 @@ class ExecutionRecord:
 
     @property
     def paths_text(self) -> str:
-        """`affected_paths` as JSON text, without decoding what nobody has decoded."""
+        """`affected_paths` as JSON text, without decoding what is plainly a list of texts."""
         held = _HELD_PATHS.__get__(self)
-        return held if isinstance(held, str) else encode_paths(held or ())
+        if isinstance(held, str) and held[:2] in ('["', "[]") and held.isascii():
+            return held
+        return encode_paths(self.affected_paths)
 
     @property
     def ended(self) -> bool:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ClauseElement, Text, bindparam, select
+from sqlalchemy import ClauseElement, ColumnElement, Text, bindparam, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from executor.schema import metadata
+from executor.schema import executions, metadata
 from executor.storage.statements import clauses, heads, statements
 
 DIALECTS: Final[dict[str, Dialect]] = {
@@ -91,6 +91,19 @@ def compile_statement(statement: ClauseElement, dialect: Dialect) -> Query:
     return Query(str(compiled).replace("\n", " "), parameters, columns)
 
 
+def compile_clause(clause: ColumnElement[bool], dialect: Dialect) -> Query:
+    """A condition on `executions`, compiled where it will stand.
+
+    By itself, a subquery in it would bring its own `executions` in place of meaning the row asked about.
+    """
+    around = "SELECT 1 FROM executions WHERE "
+    query = compile_statement(select(literal_column("1")).select_from(executions).where(clause), dialect)
+    text = query.text.replace("  ", " ", 2)
+    if not text.startswith(around):
+        raise CannotCompile(f"not a condition on executions: {query.text}")
+    return Query(text.removeprefix(around), query.parameters)
+
+
 def _parameter(compiled: SQLCompiler, name: str) -> Parameter:
     bind = compiled.binds[name]
     if bind.required:
@@ -105,9 +118,11 @@ def _parameter(compiled: SQLCompiler, name: str) -> Parameter:
 def compile_all(engine: str) -> dict[str, Query]:
     """Statements, heads and clauses of one engine under the names of its module."""
     dialect = DIALECTS[engine]
-    named: dict[str, ClauseElement] = dict(statements(engine))
-    named |= heads() | {f"where_{name}": clause for name, clause in clauses().items()}
-    return {name: compile_statement(statement, dialect) for name, statement in named.items()}
+    named = {
+        name: compile_statement(statement, dialect)
+        for name, statement in {**statements(engine), **heads()}.items()
+    }
+    return named | {f"where_{name}": compile_clause(clause, dialect) for name, clause in clauses().items()}
 
 
 _HEADER: Final = '''"""{title}

@@ -18,7 +18,6 @@ from sqlalchemy import (
     CTE,
     Alias,
     BindParameter,
-    ClauseElement,
     Column,
     ColumnElement,
     Float,
@@ -490,7 +489,9 @@ def _value() -> BindParameter[str]:
     return text_parameter("value")
 
 
-def _is(target: ColumnElement[Any], missing: ColumnElement[Any] | None = None) -> dict[str, ClauseElement]:
+def _is(
+    target: ColumnElement[Any], missing: ColumnElement[Any] | None = None
+) -> dict[str, ColumnElement[bool]]:
     """Clauses about one column: equal to a value, equal to one of several, to none of several.
 
     `missing` is what NULL means; without it NULL equals nothing.
@@ -505,8 +506,8 @@ def _is(target: ColumnElement[Any], missing: ColumnElement[Any] | None = None) -
     }
 
 
-def clauses() -> dict[str, ClauseElement]:
-    named: dict[str, ClauseElement] = {}
+def clauses() -> dict[str, ColumnElement[bool]]:
+    named: dict[str, ColumnElement[bool]] = {}
     plain = {"run_id", "parent_execution_id", "status", "verdict", "risk_level", "actor", "base_commit"}
     for name in sorted(plain):
         for question, clause in _is(e[name]).items():

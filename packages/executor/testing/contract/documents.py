@@ -1,0 +1,144 @@
+"""Plans, changesets, decisions and the bytes of files."""
+
+from __future__ import annotations
+
+import pytest
+
+from executor.errors import ExecutionNotFound, InvalidInput
+from executor.models.change import Changeset, FileChange, Operation, sha256
+from executor.models.decision import BaseFile, GovernanceDecision, RuleOutcome, RuleResult
+from executor.models.execution import RiskLevel, TriggerKind, Verdict
+from executor.models.plan import ChangePlan, Check, DriftRule, RiskReason
+from executor.storage.base import ExecutionStorage
+from executor.testing.contract.base import Contract
+from executor.testing.factories import row, start
+from executor.testing.harness import StoreHarness
+
+OLD, NEW = b"old\0\xff", b"new\n"
+
+CHANGESET = Changeset.of(
+    [
+        FileChange(
+            operation=Operation.UPDATE,
+            path="src/ä.py",
+            old_sha256=sha256(OLD),
+            old_mode=0o644,
+            new_sha256=sha256(NEW),
+            new_mode=0o755,
+            content=NEW,
+            lines_added=1,
+        ),
+        FileChange(operation=Operation.DELETE, path="gone", old_sha256=sha256(OLD), old_mode=0o644),
+        FileChange(
+            operation=Operation.CREATE, path="empty", new_sha256=sha256(b""), new_mode=0o644, content=b""
+        ),
+    ],
+    "cs_1",
+)
+PLAN = ChangePlan(
+    plan_id="plan_1",
+    workspace_id="ws",
+    changeset_id="cs_1",
+    trigger_kind=TriggerKind.MANUAL,
+    title="Fix ä",
+    why=None,
+    scope=("src/ä.py",),
+    proposed_risk=RiskLevel.LOW,
+    risk_reasons=(RiskReason(level=RiskLevel.LOW, reason="small"),),
+    verification=(Check(name="tests", argv=("pytest", "-q")),),
+    health_checks=(),
+    rollback="restore",
+    drift=DriftRule.FAIL,
+    created_at="2026-01-01T00:00:00.000000Z",
+)
+DECISION = GovernanceDecision(
+    decision_id="dec_1",
+    workspace_id="ws",
+    plan_id="plan_1",
+    changeset_id="cs_1",
+    changeset_checksum=CHANGESET.checksum,
+    policy_name="built-in",
+    policy_hash="0" * 64,
+    verdict=Verdict.ALLOW,
+    proposed_risk=RiskLevel.LOW,
+    effective_risk=RiskLevel.LOW,
+    rules=(RuleResult(rule="paths", outcome=RuleOutcome.PASS),),
+    base=(BaseFile(path="src/ä.py", kind="file", sha256=sha256(OLD)),),
+    decided_at="2026-01-01T00:00:00.000000Z",
+)
+IDS = {"plan_id": "plan_1", "changeset_id": "cs_1", "decision_id": "dec_1", "checksum": CHANGESET.checksum}
+
+
+class DocumentContract(Contract):
+    def test_documents_come_back_as_they_were_given(self, store: ExecutionStorage) -> None:
+        start(
+            store,
+            "e",
+            plan=PLAN,
+            changeset=CHANGESET,
+            decision=DECISION,
+            base_contents={sha256(OLD): OLD},
+            **IDS,
+        )
+
+        assert store.get_plan("e") == PLAN
+        assert store.get_changeset("e") == CHANGESET
+        assert store.get_decision("e") == DECISION
+        assert store.get_content("e", sha256(OLD)) == OLD
+        assert store.get_content("e", sha256(NEW)) == NEW
+        assert store.get_content("e", sha256(b"")) == b""
+        assert store.get_content("e", sha256(b"other")) is None
+
+    def test_attempts_share_the_documents_of_their_correlation(self, store: ExecutionStorage) -> None:
+        start(store, "a", plan=PLAN, changeset=CHANGESET, decision=DECISION, **IDS)
+        start(store, "b", "a", plan=PLAN, changeset=CHANGESET, **IDS)
+        start(store, "stranger", **IDS)
+
+        assert store.get_changeset("b") == CHANGESET
+        assert store.get_decision("b") == DECISION
+        assert store.get_changeset("stranger") is None
+        assert store.get_content("stranger", sha256(NEW)) is None
+
+    def test_executions_without_documents_have_none(self, store: ExecutionStorage) -> None:
+        start(store, "e")
+
+        assert (None, None, None) == (store.get_plan("e"), store.get_changeset("e"), store.get_decision("e"))
+        for ask in (store.get_plan, store.get_changeset, store.get_decision):
+            with pytest.raises(ExecutionNotFound):
+                ask("gone")
+        with pytest.raises(ExecutionNotFound):
+            store.get_content("gone", "x")
+
+    def test_documents_of_something_else_are_refused(self, store: ExecutionStorage) -> None:
+        for values in (
+            {"plan": PLAN},
+            {"changeset": CHANGESET},
+            {"decision": DECISION},
+            {"base_contents": {"0" * 64: OLD}},
+        ):
+            with pytest.raises(InvalidInput):
+                start(store, "e", **values)
+
+        assert store.get_execution("e") is None
+
+    def test_damaged_documents_read_as_none(self, store: ExecutionStorage, harness: StoreHarness) -> None:
+        harness.write_behind([row("e", **IDS)])
+        key = {"correlation_id": "e", "created_at": "t", "document": "{"}
+        harness.write_behind([key | {"plan_id": "plan_1"}], "plans")
+        harness.write_behind([key | {"changeset_id": "cs_1", "checksum": "x"}], "changesets")
+        harness.write_behind([key | {"decision_id": "dec_1"}], "decisions")
+
+        assert (None, None, None) == (store.get_plan("e"), store.get_changeset("e"), store.get_decision("e"))
+
+    def test_a_changeset_whose_contents_are_gone_keeps_its_shape(
+        self, store: ExecutionStorage, harness: StoreHarness
+    ) -> None:
+        from executor.storage.documents import encode, without_contents
+
+        harness.write_behind([row("e", **IDS)])
+        document = {"document": encode(without_contents(CHANGESET)), "checksum": CHANGESET.checksum}
+        harness.write_behind(
+            [document | {"changeset_id": "cs_1", "correlation_id": "e", "created_at": "t"}], "changesets"
+        )
+
+        assert without_contents(CHANGESET) == store.get_changeset("e")
