@@ -362,6 +362,8 @@ _HUNKS = [
         "UTF-16",
         1,
     ),
+    Hostile("colours", b"\x1b[1m" + diff(b"a/a").replace(b"\n", b"\x1b[m\n\x1b[1m"), INVALID, "--no-color"),
+    Hostile("left-out-first", b"Only in b: c\n" + plain(b"a/a", b"b/a"), INVALID, "-N", 1),
     Hostile("hunk-without-file", BODY, INVALID, "without the names", 1),
     Hostile(
         "combined", b"diff --cc a\nindex 1,2..3\n--- a/a\n+++ b/a\n@@@ -1 -1 +1 @@@\n", INVALID, "merge", 1

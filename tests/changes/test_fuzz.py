@@ -264,3 +264,9 @@ class TestLargeInputs:
         ):
             with pytest.raises(InvalidChange):
                 read_patch(patch, MemoryTree())
+
+    def test_thousands_of_paths_of_thousands_of_components(self) -> None:
+        title = b"diff --git a/%s b/%s\nold mode 100644\nnew mode 100755\n"
+        names = [b"x/" * 2040 + b"%d" % n for n in range(3_000)]
+        with pytest.raises(BaseChanged):
+            read_patch(b"".join(title % (name, name) for name in names), MemoryTree())

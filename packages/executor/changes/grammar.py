@@ -6,6 +6,7 @@ diff is refused with its line, because skipping it would apply half of what was 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from executor.changes.cursor import PatchCursor, shown
@@ -18,6 +19,8 @@ from executor.errors import InvalidChange
 _BOM: Final = b"\xef\xbb\xbf"
 # What may stand directly behind the diff of a file: another diff, the next mail or commit.
 _FOLLOWERS: Final = (b"diff ", b"Index: ", b"From ", b"commit ")
+# What diff -r writes in place of the diff of a file that one side lacks.
+_ONLY_IN: Final = re.compile(rb"Only in [^:]+: [^ ]")
 
 
 def parse_patch(data: bytes, limits: ChangeLimits) -> list[Section]:
@@ -42,7 +45,8 @@ def parse_patch(data: bytes, limits: ChangeLimits) -> list[Section]:
         limits.check("files", len(found), line=cursor.line)
         _check_end(cursor)
     if not found:
-        raise InvalidChange("there is no diff in the patch")
+        hint = "; it has colour codes, make it with --no-color" if b"\x1b[" in data else ""
+        raise InvalidChange(f"there is no diff in the patch{hint}")
     bare = any(item.without_prefix for item in found if isinstance(item, PlainSection))
     return [item.section(without_prefix=bare) if isinstance(item, PlainSection) else item for item in found]
 
@@ -54,6 +58,8 @@ def _skip_text(cursor: PatchCursor, text: bytes) -> None:
         raise InvalidChange("a combined diff of a merge cannot be applied", line=cursor.line)
     if text.startswith(b"GIT binary patch"):
         raise InvalidChange("a binary payload stands without the names of its file", line=cursor.line)
+    if _ONLY_IN.match(text):
+        raise InvalidChange("the diff leaves a file out; make it with diff -N", line=cursor.line)
     cursor.take()
     if text.startswith(b"diff "):
         following = cursor.peek()
@@ -67,8 +73,8 @@ def _check_end(cursor: PatchCursor) -> None:
     text = cursor.peek()
     if text is None or text.startswith(_FOLLOWERS) or text in (b"--", b"-- ") or at_file_lines(cursor):
         return
-    if text.startswith(b"Only in "):
-        raise InvalidChange("the diff leaves a file out; make it with diff -N", line=cursor.line)
+    if _ONLY_IN.match(text):
+        return
     refuse_missing_content(text, cursor.line)
     if not text.strip():
         following = cursor.peek(1) or b""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
+from functools import lru_cache
 from typing import Final
 
 from executor.errors import InvalidChange, UnsafePath
@@ -82,6 +83,7 @@ def _character_fault(path: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _component_fault(component: str) -> str | None:
     if not component:
         return "it has an empty component"
@@ -104,12 +106,21 @@ def is_protected(path: str) -> str | None:
     Judges every component in every spelling some file system takes for the same name, so it also answers
     for paths `canonical_path` refuses.
     """
-    for component in re.split(r"[/\\]", path):
-        name = _folded_name(component)
-        if _GIT.fullmatch(name):
-            return "it is inside a .git directory"
-        if _STATE.fullmatch(name):
-            return "it is inside the state directory .executor"
+    for component in path.replace("\\", "/").split("/"):
+        reason = _protection(component)
+        if reason is not None:
+            return reason
+    return None
+
+
+# Paths share most of their components, and some have thousands.
+@lru_cache(maxsize=4096)
+def _protection(component: str) -> str | None:
+    name = _folded_name(component)
+    if _GIT.fullmatch(name):
+        return "it is inside a .git directory"
+    if _STATE.fullmatch(name):
+        return "it is inside the state directory .executor"
     return None
 
 
@@ -139,7 +150,6 @@ def check_collisions(
     for path in existing:
         if path not in gone:
             spelled[_fold(path)] = path
-    kept = set(spelled.values())
     new: set[str] = set()
     for path in written:
         if path in new:
@@ -148,11 +158,17 @@ def check_collisions(
         other = spelled.setdefault(_fold(path), path)
         if other != path:
             raise UnsafePath(path, f"it differs from {other!r} only in case or normalisation")
-    for path in (*new, *kept):
-        folded = _fold(path)
-        cut = folded.rfind("/")
-        while cut > 0:
-            file = spelled.get(folded[:cut])
-            if file is not None and (file in new or path in new):
+    _check_directories(spelled, new)
+
+
+def _check_directories(spelled: Mapping[str, str], new: Set[str]) -> None:
+    """`spelled` maps folded paths to paths. Files that stand side by side already are no concern."""
+    above: list[tuple[str, str]] = []
+    # With the separator smallest, everything below a path comes directly behind it.
+    for folded, path in sorted((folded.replace("/", "\0"), path) for folded, path in spelled.items()):
+        while above and not folded.startswith(above[-1][0]):
+            above.pop()
+        for _, file in above:
+            if file in new or path in new:
                 raise UnsafePath(path, f"{file!r} would be both a file and a directory")
-            cut = folded.rfind("/", 0, cut)
+        above.append((folded + "\0", path))
