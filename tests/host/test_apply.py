@@ -339,10 +339,14 @@ class TestBase:
         """Files that were done come back; the one that was edited is left alone and named."""
         before = snapshot(root)
 
+        seen: list[str] = []
+
         def edit(change: FileChange) -> None:
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).chmod(0o644) if (root / path).exists() else None
-            (root / path).write_bytes(b"edited by somebody\n")
+            seen.append(change.path)
+            if len(seen) == 1:
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).unlink(missing_ok=True)
+                (root / path).write_bytes(b"edited by somebody\n")
 
         with prepare(tree, REPRESENTATIVE.changeset) as transaction:
             transaction.backup()

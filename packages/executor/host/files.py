@@ -254,6 +254,11 @@ def try_lock(fd: int) -> bool:
     return True
 
 
+def lock(fd: int) -> None:
+    """As `try_lock`, waiting for whoever holds it: for locks that are held for moments only."""
+    fcntl.flock(fd, fcntl.LOCK_EX)
+
+
 def mount_points() -> list[str]:
     """Where file systems are mounted, as the kernel spells the paths; empty where it does not tell."""
     try:

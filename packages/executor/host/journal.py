@@ -15,11 +15,9 @@ Every file is synced before it counts, and counts from the rename that gives it 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -45,9 +43,6 @@ BEFORE_FILE: Final = "before.bin"
 _INTENT: Final = "intent.json"
 _CHECKS: Final = "checks.json"
 _OUTCOME: Final = "outcome.json"
-
-_ATTEMPTS: Final = 20
-_PAUSE_SECONDS: Final = 0.01
 
 
 class DamagedBackup(WorkspaceUnwritable):
@@ -201,7 +196,13 @@ class Journal:
         Raises InvalidState when the execution has a journal already: it has to be recovered first.
         """
         directory = state_dir / FOLDER / safe_name(execution_id)
-        journal = _make(directory, state_dir)
+        with files.reporting("create", str(directory)), _folder(state_dir) as folder:
+            # Between the making and the locking a sweep would take it for abandoned.
+            files.lock(folder)
+            with suppress(FileExistsError):
+                files.make_directory(directory.name, 0o700, dir_fd=folder)
+            files.sync_directory(folder)
+            journal = cls.open(directory)
         try:
             if journal._exists(_INTENT):
                 rule = "its journal is still there; run `executor recover` first"
@@ -234,18 +235,15 @@ class Journal:
             files.close(self._fd)
             self._fd = -1
 
-    def stands(self) -> bool:
-        """Whether the directory has not been removed since it was opened."""
-        with self._reporting("look at", "."):
-            return files.status_of(self._fd).st_nlink > 0
-
     def append_before(self, parts: Iterable[bytes]) -> None:
         """Writes the old bytes of all paths, in order. They last, their name from `begin` on."""
-        with self._reporting("write", BEFORE_FILE):
-            with files.closing(files.create_file(BEFORE_FILE, dir_fd=self._fd)) as fd:
-                for part in parts:
-                    files.write_all(fd, part)
-                files.sync(fd)
+        with (
+            self._reporting("write", BEFORE_FILE),
+            files.closing(files.create_file(BEFORE_FILE, dir_fd=self._fd)) as fd,
+        ):
+            for part in parts:
+                files.write_all(fd, part)
+            files.sync(fd)
 
     def begin(self, intent: Intent) -> None:
         """From the return of this call on, a crash is undone."""
@@ -419,20 +417,31 @@ def sweep_journals(state_dir: Path) -> None:
 
     Those of living processes are locked and stay.
     """
-    with files.reporting("list", str(state_dir / FOLDER)):
-        directories = _directories(state_dir)
-    for directory in directories:
-        try:
-            journal = Journal.open(directory)
-        except (LockHeld, WorkspaceUnwritable):
-            continue
-        try:
-            if journal.intent() is None:
-                journal.discard()
-        except WorkspaceUnwritable as cause:
-            logger.warning("an unused journal stays: %s", cause)
-        finally:
-            journal.close()
+    try:
+        with files.reporting("sweep", str(state_dir / FOLDER)):
+            if not _directories(state_dir):
+                return
+            with _folder(state_dir) as folder:
+                # Who begins a journal holds this lock until its directory has one of its own.
+                files.lock(folder)
+                for directory in _directories(state_dir):
+                    _sweep(directory)
+    except WorkspaceUnwritable as cause:
+        logger.warning("unused journals stay: %s", cause)
+
+
+def _sweep(directory: Path) -> None:
+    try:
+        journal = Journal.open(directory)
+    except (LockHeld, WorkspaceUnwritable):
+        return
+    try:
+        if journal.intent() is None:
+            journal.discard()
+    except WorkspaceUnwritable as cause:
+        logger.warning("an unused journal stays: %s", cause)
+    finally:
+        journal.close()
 
 
 def encode(value: msgspec.Struct) -> bytes:
@@ -463,26 +472,6 @@ def _read_file(name: str, directory: int) -> bytes | None:
             return files.read_all(fd)
     except FileNotFoundError:
         return None
-
-
-def _make(directory: Path, state_dir: Path) -> Journal:
-    """Opens a directory that may be new. Until it is locked, a sweep takes an empty one away: then again."""
-    for left in range(_ATTEMPTS - 1, -1, -1):
-        with files.reporting("create", str(directory)), _folder(state_dir) as folder:
-            with suppress(FileExistsError):
-                files.make_directory(directory.name, 0o700, dir_fd=folder)
-            files.sync_directory(folder)
-        try:
-            journal = Journal.open(directory)
-            if journal.stands():
-                return journal
-            journal.close()
-        except (LockHeld, WorkspaceUnwritable) as cause:
-            swept = isinstance(cause, LockHeld) or cause.errno == errno.ENOENT
-            if not left or not swept:
-                raise
-        time.sleep(_PAUSE_SECONDS)
-    raise LockHeld(str(directory), "another process that removes it", _ATTEMPTS * _PAUSE_SECONDS)
 
 
 @contextmanager
