@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,22 @@ def test_what_cannot_be_read_is_watched_by_its_times(tmp_path: Path) -> None:
         assert [("secret", "content")] == [(c.path, c.what) for c in compare(snapshot).changes]
         assert [("secret", "its bytes were not kept and git does not have them")] == undo(root, snapshot, {})
         (root / "closed").chmod(0o700)
+
+
+def test_only_what_is_asked_for_is_touched(tmp_path: Path) -> None:
+    """A drift cut down to some of its changes leaves the others to whoever restores them."""
+    for name in ("mine", "theirs"):
+        (tmp_path / name).write_text(name)
+    snapshot = take_snapshot(tmp_path)
+    for name in ("mine", "theirs"):
+        (tmp_path / name).rename(tmp_path / f"{name}.moved")
+    drift = compare(snapshot)
+    with WorkspaceTree(tmp_path) as tree:
+        part = replace(drift, changes=tuple(c for c in drift.changes if c.path == "mine"))
+        problems = restore(snapshot, part, tree, contents=lambda path: None)
+
+    assert [] == problems
+    assert ["mine", "theirs.moved"] == sorted(path.name for path in tmp_path.iterdir())
 
 
 def test_a_system_that_refuses_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -107,7 +107,10 @@ class _Restoration:
 
     def _set_moved_aside(self) -> None:
         """Takes moved files out of the places they were moved to, some of which are in the way."""
+        wanted = set(self._drift.changed_paths)
         for old, new in self._drift.moved:
+            if old not in wanted:
+                continue
             entry = self._snapshot.entries[path_bytes(old)]
             # What cannot be moved back may still be restored from what was kept.
             with suppress(UnsafePath, WorkspaceUnwritable), files.reporting("move", new):
