@@ -46,7 +46,7 @@ _REQUIRED: Final = ("execution_id", "plan_id", "changeset_id", "decision_id", "c
 _TEXT_COLUMNS: Final = (
     *_REQUIRED,
     *("artifact_path", "error_message", "error_code", "run_id", "workspace_id", "title", "actor"),
-    *("base_commit", "branch", "session", "correlation_id"),
+    *("base_commit", "branch", "session", "correlation_id", "parent_execution_id"),
 )
 _TEXTS: Final = tuple(_PLACE[name] for name in _TEXT_COLUMNS)
 _READ_TEXTS: Final = itemgetter(*_TEXTS)
@@ -136,7 +136,7 @@ def settle_families(
     """
     inside = {values[_ID] for values in batch}
     parents = {values[_PARENT] for values in batch if values[_PARENT] is not None}
-    outside = sorted(checks.asked_id(parent) for parent in parents - inside)
+    outside = sorted(parents - inside)
     known = dict(stored(outside)) if outside else {}
     for values in _parents_first(batch):
         execution_id, parent_id = values[_ID], values[_PARENT]
