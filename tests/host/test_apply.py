@@ -112,7 +112,7 @@ class TestApply:
         assert [] == find_journals(root / STATE)
 
     @given(change=tree_changes(), error=st.sampled_from([errno.ENOSPC, errno.EIO, errno.EACCES]))
-    @settings(max_examples=max(5, settings.get_profile("short").max_examples // 4))
+    @settings(max_examples=max(5, settings().max_examples // 4))
     def test_a_change_that_fails_at_any_operation_is_undone(
         self, tmp_path_factory: pytest.TempPathFactory, change: TreeChange, error: int
     ) -> None:
