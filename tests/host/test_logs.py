@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from executor.host.logs import TAIL_CHARACTERS, CappedLog
+from executor.events.redaction import MASK, Redactor
+from executor.host.logs import TAIL_CHARACTERS, CappedLog, OutputLog
 
 
 def test_a_small_log_is_what_was_written(tmp_path: Path) -> None:
@@ -42,12 +43,14 @@ def test_the_middle_of_a_large_log_is_counted(tmp_path: Path) -> None:
     assert log.truncated
 
 
+@example(["ö" * 60] * 20 + ["x"], 200)
 @given(st.lists(st.text(min_size=1, max_size=60), max_size=60), st.integers(200, 400))
 def test_head_count_and_end_add_up(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[str], limit: int
 ) -> None:
     """Whatever is written, in whatever pieces: no byte is lost without being counted, no character is cut."""
     path = tmp_path_factory.mktemp("logs") / "log"
+    pieces = pieces * 8
     with CappedLog(path, limit=limit) as log:
         for piece in pieces:
             log.write(piece)
@@ -66,6 +69,32 @@ def test_head_count_and_end_add_up(
         for at in range(len(data))
         if data[at:].startswith(mark)
     )
+
+
+SECRET = "s3cr3t-value-of-a-token"
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_a_flood_leaves_the_same_log_whether_somebody_listens_or_not(tmp_path: Path, listening: bool) -> None:
+    """Beginning and end are redacted, with a secret in every line so that each cut goes through one."""
+    line = f"{'x' * 37} {SECRET} ö\n".encode()
+    seen: list[str] = []
+    with CappedLog(tmp_path / "log", limit=20_000) as log:
+        output = OutputLog(log, Redactor({"A_TOKEN": SECRET}), seen.append if listening else None)
+        data = line * 60_000
+        for at in range(0, len(data), 4_099):
+            output.feed(data[at : at + 4_099])
+        output.finish()
+    text = (tmp_path / "log").read_text()
+    kept = [line for line in text.splitlines() if line and "left out" not in line]
+
+    assert len(data) == output.bytes
+    assert len(text.encode()) <= 20_000
+    assert log.truncated
+    # The line at which the beginning ends may be cut.
+    assert {f"{'x' * 37} {MASK} ö"} == {line for line in kept if line.endswith("ö")}
+    assert len(kept) - 1 <= len([line for line in kept if line.endswith("ö")])
+    assert SECRET[:4] not in text + log.tail + "".join(seen)
 
 
 def test_the_tail_is_bounded_and_begins_with_a_line(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from executor.events.redaction import RedactingDecoder, Redactor
+from executor.events.redaction import Redactor
 from executor.host.environment import Environment
-from executor.host.logs import LOG_BYTES, CappedLog
+from executor.host.logs import LOG_BYTES, CappedLog, OutputLog
 from executor.models.plan import Check
 
 # Marks every process of one check run, so that they can be found should the supervisor be killed.
@@ -116,7 +116,7 @@ def run_check(
         timed_out=run.timed_out,
         cancelled=run.cancelled,
         duration_seconds=run.duration,
-        output_bytes=run.output_bytes,
+        output_bytes=run.output.bytes,
         log_truncated=log.truncated,
         log_error=log.error,
         tail=log.tail,
@@ -136,8 +136,7 @@ class _Run:
         self._check = check
         self._log = log
         self._redactor = redactor
-        self._decoder = RedactingDecoder(redactor)
-        self._on_output = on_output
+        self.output = OutputLog(log, redactor, on_output)
         self._messages = b""
         self._started = 0.0
         self._failed: tuple[str, int] | None = None
@@ -150,7 +149,6 @@ class _Run:
         self.cancelled = False
         self.error: str | None = None
         self.duration = 0.0
-        self.output_bytes = 0
         self.left_running: tuple[str, ...] = ()
         self.survivors: tuple[str, ...] = ()
 
@@ -201,14 +199,14 @@ class _Run:
                     self._attend(cancel)
                 except BaseException:
                     # Its listener may be what failed.
-                    self._on_output = None
+                    self.output.listener = None
                     self._stop_after_interrupt()
                     raise
             finally:
                 request.close_write()
                 self._end(supervisor)
                 self._read_rest()
-                self._write(self._decoder.finish())
+                self.output.finish()
         return True
 
     def _attend(self, cancel: threading.Event | None) -> None:
@@ -267,8 +265,7 @@ class _Run:
             data = os.read(self._output, _CHUNK)
         except BlockingIOError:
             return True
-        self.output_bytes += len(data)
-        self._write(self._decoder.feed(data))
+        self.output.feed(data)
         return bool(data)
 
     def _read_rest(self) -> None:
@@ -280,14 +277,7 @@ class _Run:
                 return
             if not data:
                 return
-            self.output_bytes += len(data)
-            self._write(self._decoder.feed(data))
-
-    def _write(self, text: str) -> None:
-        if text:
-            self._log.write(text)
-            if self._on_output is not None:
-                self._on_output(text)
+            self.output.feed(data)
 
     def _read_status(self) -> bool:
         """Takes in messages of the supervisor; False when it has ended."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from executor.events.redaction import RedactingDecoder, Redactor
+
 LOG_BYTES: Final = 1_000_000
 TAIL_CHARACTERS: Final = 16_000
+_LINE: Final = 4_096
+# Longer than any secret, and than any line a redactor holds back.
+_LEAD: Final = 200_000
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -24,6 +30,7 @@ class CappedLog:
     """
 
     def __init__(self, path: Path, *, limit: int = LOG_BYTES) -> None:
+        self.limit = limit
         # Room for the line in between.
         self._half = max(limit - 100, 2) // 2
         self._file = os.fdopen(os.open(path, _FLAGS, 0o600), "wb", buffering=0)
@@ -51,6 +58,16 @@ class CappedLog:
             self._keep(data)
 
     @property
+    def beginning_is_full(self) -> bool:
+        return self._room == 0
+
+    def leave_out(self, count: int) -> None:
+        """Counts `count` bytes that were not even offered; whatever is kept of the end now goes, too."""
+        self.dropped_bytes += count + len(self._end)
+        self._end.clear()
+        self._recent = ""
+
+    @property
     def truncated(self) -> bool:
         return self.dropped_bytes > 0
 
@@ -72,7 +89,7 @@ class CappedLog:
         if len(end) > self._half:
             cut = _character_start(end, len(end) - self._half, forward=True)
             # A whole line reads better; a very long one is cut.
-            line = end.find(b"\n", cut, cut + 4096)
+            line = end.find(b"\n", cut, cut + _LINE)
             cut = line + 1 if 0 <= line < len(end) - 1 else cut
             self.dropped_bytes += cut
             end = end[cut:]
@@ -103,11 +120,63 @@ class CappedLog:
 
     def _keep(self, data: bytes) -> None:
         self._end += data
-        # In large steps, because each moves what stays.
-        surplus = len(self._end) - self._half
+        # In large steps, because each moves what stays; more stays than will be written, so that the cut can
+        # go where a character and a line begin.
+        surplus = len(self._end) - self._half - _LINE
         if surplus > self._half:
             del self._end[:surplus]
             self.dropped_bytes += surplus
+
+
+class OutputLog:
+    """Takes the output of a command as bytes: redacted, into a log, and to a listener.
+
+    A flood costs little: once the beginning of the log is full and nobody listens, bytes that would be left
+    out anyway are neither decoded nor searched.
+    """
+
+    def __init__(
+        self, log: CappedLog, redactor: Redactor, listener: Callable[[str], None] | None = None
+    ) -> None:
+        self._log = log
+        self._redactor = redactor
+        self._decoder = RedactingDecoder(redactor)
+        self.listener = listener
+        self._pending = bytearray()
+        self._left_out = 0
+        self.bytes = 0
+
+    def feed(self, data: bytes) -> None:
+        self.bytes += len(data)
+        if self.listener is not None or not self._log.beginning_is_full:
+            self._write(self._decoder.feed(data))
+            return
+        self._pending += data
+        # The log needs its last half million bytes, and before these whatever a secret may begin in.
+        wanted = self._log.limit + _LEAD
+        surplus = len(self._pending) - wanted
+        if surplus > wanted:
+            del self._pending[:surplus]
+            self._left_out += surplus
+
+    def finish(self) -> None:
+        """Writes what is left; nothing may be fed afterwards."""
+        if self._left_out:
+            # In the middle of something unknown: what the first bytes hold is only needed as context.
+            self._decoder = RedactingDecoder(self._redactor)
+            skipped = self._decoder.feed(bytes(self._pending[:_LEAD]))
+            self._log.leave_out(self._left_out + len(skipped.encode("utf-8", "replace")))
+            del self._pending[:_LEAD]
+        if self._pending:
+            self._write(self._decoder.feed(bytes(self._pending)))
+            self._pending.clear()
+        self._write(self._decoder.finish())
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._log.write(text)
+            if self.listener is not None:
+                self.listener(text)
 
 
 def _character_start(data: bytes | bytearray, position: int, *, forward: bool = False) -> int:
