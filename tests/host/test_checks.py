@@ -234,6 +234,7 @@ os.setsid()
 if os.fork():
     os._exit(0)
 {silence}
+open(f'up-{{os.getpid()}}', 'w').close()
 time.sleep(1000)
 """
 SILENCE = "n = os.open('/dev/null', os.O_RDWR)\nfor fd in (0, 1, 2): os.dup2(n, fd)"
@@ -252,7 +253,8 @@ time.sleep(1000)
 def test_daemons_are_ended_however_the_check_ends(runner: Runner, silence: str, end: str) -> None:
     """Double fork, own session, deaf to every polite signal, output closed or held open."""
     (runner.root / "daemon.py").write_text(DAEMON.format(silence=silence))
-    result = runner.run(f"{sys.executable} -I daemon.py; {sys.executable} -I daemon.py; sleep 0.2; {end}")
+    both = "while [ $(ls | grep -c up-) -lt 2 ]; do sleep 0.02; done"
+    result = runner.run(f"{sys.executable} -I daemon.py; {sys.executable} -I daemon.py; {both}; {end}")
 
     assert 2 == len(result.left_running)
     assert () == result.survivors
@@ -273,7 +275,7 @@ def test_processes_left_in_the_background_may_finish_first(runner: Runner) -> No
 
 def test_a_pipeline_that_is_just_ending_is_not_said_to_be_left(runner: Runner) -> None:
     """What ends by itself in a moment was not left behind."""
-    result = runner.run("(sleep 0.01) & echo done")
+    result = runner.run("true & echo done")
 
     assert ("done\n", ()) == (result.tail, result.left_running)
 
@@ -283,7 +285,7 @@ def test_a_check_that_runs_out_of_time_is_stopped_with_all_it_started(runner: Ru
     result = runner.run(
         f"echo begin; setsid sleep 1000 & (setsid sh -c 'sleep 1000; true' &); {sys.executable} -I -c '"
         "import time; time.sleep(1000)'",
-        timeout=0.5,
+        timeout=2.0,
     )
 
     assert result.timed_out
@@ -294,7 +296,7 @@ def test_a_check_that_runs_out_of_time_is_stopped_with_all_it_started(runner: Ru
 
 def test_a_check_that_ends_well_when_told_that_time_is_up_has_not_passed(runner: Runner) -> None:
     """The exit code of the way out does not count."""
-    result = runner.python(POLITE.format(word="bye"), timeout=1.0)
+    result = runner.python(POLITE.format(word="bye"), timeout=2.0)
 
     assert (True, 0, False, "bye\n") == (result.timed_out, result.exit_code, result.passed, result.tail)
 
@@ -314,7 +316,7 @@ def test_a_check_that_ignores_every_signal_is_killed(runner: Runner) -> None:
         "if os.fork() == 0: os.kill(os.getpid(), signal.SIGSTOP)\n"
         "else: print('deaf', flush=True)\n"
         "while True: time.sleep(1000)",
-        timeout=0.5,
+        timeout=2.0,
     )
 
     assert (True, signal.SIGKILL, "deaf\n") == (result.timed_out, result.signal, result.tail)
@@ -375,8 +377,9 @@ def test_an_interrupt_reaches_the_caller_when_the_check_is_gone(runner: Runner) 
     assert "begin\nlast words\n" == runner.log.read_text()
 
 
-def test_a_second_interrupt_kills_at_once(runner: Runner) -> None:
+def test_a_second_interrupt_kills_at_once(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever presses Ctrl-C again does not wait for a check that ignores the first."""
+    monkeypatch.setattr(checks, "STOP_GRACE", 200.0)
     interrupts = iter(range(2))
 
     def interrupt(text: str) -> None:
@@ -388,8 +391,8 @@ def test_a_second_interrupt_kills_at_once(runner: Runner) -> None:
     with pytest.raises(KeyboardInterrupt):
         runner.run("trap '' TERM; echo begin; while :; do sleep 1000; done", on_output=interrupt)
 
-    # Not a measure of speed: without the second interrupt it would be the whole grace period.
-    assert time.monotonic() - start < 3.0
+    # No measure of speed: without the second interrupt it would be the whole grace period.
+    assert time.monotonic() - start < 150
 
 
 def test_what_the_listener_raises_ends_the_check_and_goes_on(runner: Runner) -> None:
