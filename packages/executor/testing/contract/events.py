@@ -146,8 +146,9 @@ class EventContract(Contract):
         with ThreadPoolExecutor(6) as pool:
             writing = [pool.submit(write, number) for number in range(100)]
             while len(seen) < 200:
-                events = store.read_events_after(position, limit=7)
+                # Asked before reading: what was written in between has to be read yet.
                 done = all(future.done() for future in writing)
+                events = store.read_events_after(position, limit=7)
                 seen += [(event.execution_id, event.seq) for event in events]
                 position = events[-1].position if events else position
                 if done and not events:
