@@ -295,7 +295,7 @@ WHERE_RUN_ID_NONE_OF: Final = 'executions.run_id IS NULL OR executions.run_id NO
 def where_run_id_none_of(*, values: str) -> Bound:
     return WHERE_RUN_ID_NONE_OF, (values,)
 
-WHERE_STATUS_IS: Final = 'executions.status = ?'
+WHERE_STATUS_IS: Final = 'executions.status = CAST(? AS TEXT)'
 def where_status_is(*, value: str) -> Bound:
     return WHERE_STATUS_IS, (value,)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from operator import lt
 from typing import Any, Final
 
 from executor.errors import InvalidInput
@@ -31,6 +33,28 @@ def executions(rows: Iterable[Row], own_workspace_id: str | None) -> list[Execut
         if record.workspace_id is None:
             record.workspace_id = own_workspace_id
     return records
+
+
+def generations(rows: Iterable[Row], own_workspace_id: str | None) -> tuple[list[ExecutionRecord], int]:
+    """Records by generation, start and id, and the last generation; rows end with theirs.
+
+    Takes the rows one by one: thousands of wide tuples that live at the same time as their records are
+    what the garbage collector then looks through, which costs as much as making the records.
+    """
+    depths: list[int] = []
+    records = executions(_without_last(rows, depths), own_workspace_id)
+    starts = [record.started_at for record in records]
+    if not all(map(lt, zip(depths, starts, strict=True), islice(zip(depths, starts, strict=True), 1, None))):
+        ids = [record.execution_id for record in records]
+        places = list(zip(depths, starts, ids, strict=True))
+        records = [records[number] for number in sorted(range(len(records)), key=places.__getitem__)]
+    return records, max(depths, default=0)
+
+
+def _without_last(rows: Iterable[Row], lasts: list[Any]) -> Iterator[Row]:
+    for row in rows:
+        lasts.append(row[-1])
+        yield row[:-1]
 
 
 def event(row: Row) -> EventRecord:

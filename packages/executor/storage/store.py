@@ -6,9 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
 from functools import lru_cache, partial
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -123,10 +121,6 @@ _START_EVENT_FIELDS: Final = (
     "verdict",
     "risk_level",
     "checksum",
-)
-# The order of descendants: the generation is the last column, id and time stand as in the record.
-_generation_time_id: Final = itemgetter(
-    -1, [field.name for field in fields(ExecutionRecord)].index("started_at"), 0
 )
 
 
@@ -899,22 +893,20 @@ class ExecutionStore(ExecutionStorage):
         own = self._own_workspace_id
         execution = self._record(connection, execution_id)
         ancestors: list[Row] = []
-        siblings: list[Row] = []
+        siblings: list[ExecutionRecord] = []
         more_above = False
         if execution.parent_execution_id is not None:
             ancestors, more_above = self._ancestors(connection, execution_id, min(depth, limit))
-            siblings = _run(
-                connection,
-                self._sql.select_siblings(
-                    parent_id=execution.parent_execution_id, execution_id=execution_id, limit=limit + 1
-                ),
+            asked = self._sql.select_siblings(
+                parent_id=execution.parent_execution_id, execution_id=execution_id, limit=limit + 1
             )
+            siblings = rows.executions(connection.execute(*asked), own)
         descendants, more_below = self._descendants(connection, execution_id, depth, limit)
         return {
             "execution": execution,
             "ancestors": rows.executions(reversed(ancestors), own),
             "descendants": descendants,
-            "siblings": rows.executions(siblings[:limit], own),
+            "siblings": siblings[:limit],
             "truncated": {
                 "ancestors": more_above,
                 "descendants": more_below,
@@ -949,22 +941,16 @@ class ExecutionStore(ExecutionStorage):
         Most answers are whole: these are fetched as they come and put in order here, which is cheaper
         than sorting wide rows in the database. An answer that is cut has to be cut in order.
         """
-        found = _run(
-            connection,
-            self._sql.select_descendants(execution_id=execution_id, depth=depth, limit=limit + 1),
-        )
-        more = len(found) > limit
-        if more:
-            found = _run(
-                connection,
-                self._sql.select_first_descendants(execution_id=execution_id, depth=depth, limit=limit),
-            )
-        if len(found) > 1:
-            found.sort(key=_generation_time_id)
-        if not more and found and found[-1][-1] == depth:
-            deeper = self._sql.select_deeper(execution_id=execution_id, depth=depth + 1)
-            more = bool(_run(connection, deeper))
-        return rows.executions([row[:-1] for row in found], self._own_workspace_id), more
+        own = self._own_workspace_id
+        asked = self._sql.select_descendants(execution_id=execution_id, depth=depth, limit=limit + 1)
+        found, deepest = rows.generations(connection.execute(*asked), own)
+        if len(found) > limit:
+            asked = self._sql.select_first_descendants(execution_id=execution_id, depth=depth, limit=limit)
+            return rows.generations(connection.execute(*asked), own)[0], True
+        if deepest < depth:
+            return found, False
+        deeper = self._sql.select_deeper(execution_id=execution_id, depth=depth + 1)
+        return found, bool(_run(connection, deeper))
 
     def list_executions_by_correlation(self, correlation_id: str, limit: int = 100) -> list[ExecutionRecord]:
         limit = min(check_limit("limit", limit), _BOUNDLESS)
