@@ -338,7 +338,12 @@ def diff(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
     changeset = store.get_changeset(execution_id)
     if changeset is None:
         raise ArtifactNotFound(execution_id, "changeset")
-    patch = render_diff(changeset.changes, lambda digest: store.get_content(execution_id, digest))
+    patch = render_diff(
+        changeset.changes,
+        lambda digest: store.get_content(execution_id, digest),
+        # What a program reads has to apply; nobody reads binary literals.
+        binary=not as_json and not app.out.is_terminal,
+    )
     if as_json:
         app.print_json(
             {

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 URL_VARIABLE: Final = "EXECUTOR_TEST_POSTGRES_URL"
 BINARIES_VARIABLE: Final = "EXECUTOR_TEST_POSTGRES_BIN"
@@ -163,8 +163,9 @@ class PostgresServer:
             shutil.rmtree(data, ignore_errors=True)
         raise RuntimeError(f"initdb failed: {done.stderr}")
 
-    def _as_user(self) -> dict[str, int]:
-        return {} if self._user is None else {"user": self._user, "group": self._user}
+    def _as_user(self) -> dict[str, Any]:
+        """Arguments of `subprocess` that drop root."""
+        return {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}
 
     def _reachable(self, binaries: Path) -> Path:
         """`binaries`, or a copy where the unprivileged user cannot go to them."""
