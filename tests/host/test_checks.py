@@ -125,10 +125,10 @@ def test_how_a_check_failed_is_told(
 
 def test_a_command_that_is_not_installed_is_an_answer(runner: Runner) -> None:
     """Exit code 127, a sentence that says where it was looked for, and the same sentence in the log."""
-    environment = Environment({"PATH": "/bin", "VIRTUAL_ENV": "/work/.venv"}, ("SOME_TOKEN",))
+    environment = Environment({"PATH": "/bin", "VIRTUAL_ENV": "/srv/app/.venv"}, ("SOME_TOKEN",))
     result = runner.run("no-such-command", "-q", environment=environment)
 
-    assert (127, "command not found: no-such-command; is it installed in /work/.venv?") == (
+    assert (127, "command not found: no-such-command; is it installed in /srv/app/.venv?") == (
         result.exit_code,
         result.error,
     )
