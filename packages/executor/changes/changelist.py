@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from executor.changes.base import BaseEntry, BaseReader
 from executor.changes.limits import ChangeLimits
-from executor.changes.lines import count_changes
+from executor.changes.lines import LineChanges, compare_lines, count_changes
 from executor.changes.paths import check_collisions, is_protected
 from executor.errors import BaseChanged, InvalidChange, UnsafePath
 from executor.models.change import EXECUTABLE_MODE, FILE_MODE, FileChange, Operation, sha256
@@ -106,16 +106,16 @@ def _check_claims(claims: Sequence[Claim]) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class _NewFile:
-    """What stands at a path afterwards. `changed` counts lines added and removed against what stood there
-    before, `changed_from_source` against the file it was made from.
+    """What stands at a path afterwards. `changed` compares its lines with what stood there before,
+    `changed_from_source` with the file it was made from.
     """
 
     claim: Claim
     content: bytes
     mode: int
     old: _OldFile | None
-    changed: tuple[int, int]
-    changed_from_source: tuple[int, int]
+    changed: LineChanges
+    changed_from_source: LineChanges
 
 
 class ChangeList:
@@ -171,13 +171,16 @@ class ChangeList:
         self._total += len(content)
         self._limits.check("total_bytes", self._total, line=claim.place.line)
         there = self._base.read(path) if claim.fresh else entry
+        changed = compare_lines(there.content if there else None, content)
         self._written[path] = _NewFile(
             claim=claim,
             content=content,
             mode=_mode_after(entry, executable),
             old=_OldFile.of(there) if there else None,
-            changed=count_changes(there.content if there else None, content),
-            changed_from_source=count_changes(entry.content if entry else None, content),
+            changed=changed,
+            changed_from_source=changed
+            if there is entry
+            else compare_lines(entry.content if entry else None, content),
         )
         if claim.moves and claim.source is not None and entry is not None:
             self._removed[claim.source] = _OldFile.of(entry)
@@ -222,8 +225,9 @@ class ChangeList:
             new_mode=new.mode,
             content=new.content,
             source_path=new.claim.source,
-            lines_added=new.changed[0],
-            lines_removed=new.changed[1],
+            lines_added=new.changed.added,
+            lines_removed=new.changed.removed,
+            added_lines=new.changed.runs,
         )
 
     def _count_renames(self, changes: tuple[FileChange, ...]) -> tuple[FileChange, ...]:
@@ -233,8 +237,13 @@ class ChangeList:
         counted = []
         for change in changes:
             if change.path in targets:
-                added, removed = self._written[change.path].changed_from_source
-                change = replace(change, lines_added=added, lines_removed=removed)
+                changed = self._written[change.path].changed_from_source
+                change = replace(
+                    change,
+                    lines_added=changed.added,
+                    lines_removed=changed.removed,
+                    added_lines=changed.runs,
+                )
             elif change.path in renames:
                 change = replace(change, lines_removed=0)
             counted.append(change)

@@ -7,7 +7,7 @@ when the bound is reached counts as replaced.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ _MAX_EDITS: Final = 400
 _WORK: Final = 8_000_000
 # More differing lines than this are not compared one by one: splitting them would need much memory.
 _MAX_LINES: Final = 1_000_000
+_MAX_RUNS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +48,39 @@ def count_lines(content: bytes) -> int:
     return content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
 
 
+@dataclass(frozen=True, slots=True)
+class LineChanges:
+    """Lines added and removed, and the first and last number (from 1) of every run of added lines.
+
+    `runs` is None when it is not known which lines are new: either side is binary, or there are too many
+    runs to list.
+    """
+
+    added: int
+    removed: int
+    runs: tuple[tuple[int, int], ...] | None
+
+
+def compare_lines(old: bytes | None, new: bytes | None) -> LineChanges:
+    """What `new` has that `old` has not. Counts are zero when either side is binary. None is no file."""
+    old, new = old or b"", new or b""
+    if old == new:
+        return LineChanges(0, 0, ())
+    if is_binary(old) or is_binary(new):
+        return LineChanges(0, 0, None)
+    blocks = changed_blocks(old, new)
+    runs = tuple((block.new_start + 1, block.new_end) for block in blocks if block.new_start < block.new_end)
+    return LineChanges(
+        sum(block.new_end - block.new_start for block in blocks),
+        sum(block.old_end - block.old_start for block in blocks),
+        runs if len(runs) <= _MAX_RUNS else None,
+    )
+
+
 def count_changes(old: bytes | None, new: bytes | None) -> tuple[int, int]:
     """Lines added and removed; zeros when either side is binary. None is a file that is not there."""
-    old, new = old or b"", new or b""
-    if old == new or is_binary(old) or is_binary(new):
-        return 0, 0
-    blocks = changed_blocks(old, new)
-    added = sum(block.new_end - block.new_start for block in blocks)
-    return added, sum(block.old_end - block.old_start for block in blocks)
-
-
-def added_lines(old: bytes | None, new: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number (from 1) and text without its newline of every line `new` has and `old` has not."""
-    blocks = iter(changed_blocks(old or b"", new))
-    block = next(blocks, None)
-    for number, line in enumerate(split_lines(new)):
-        while block is not None and number >= block.new_end:
-            block = next(blocks, None)
-        if block is None:
-            return
-        if number >= block.new_start:
-            yield number + 1, line.removesuffix(b"\n")
+    counted = compare_lines(old, new)
+    return counted.added, counted.removed
 
 
 def changed_blocks(old: bytes, new: bytes) -> list[Block]:
@@ -132,17 +145,10 @@ class _Comparison:
                 continue
             parts = self._split(region) if a < b and c < d else None
             if parts is None:
-                self._append(found, region)
+                found.append(region)
             else:
                 pending += reversed(parts)
         return found
-
-    @staticmethod
-    def _append(found: list[_Region], region: _Region) -> None:
-        if found and found[-1][1] == region[0] and found[-1][3] == region[2]:
-            region = (found[-1][0], region[1], found[-1][2], region[3])
-            found.pop()
-        found.append(region)
 
     def _trim(self, region: _Region) -> _Region:
         a, b, c, d = region
@@ -218,10 +224,8 @@ class _Comparison:
             before = diagonal + 1 if down else diagonal - 1
             start_x = ends[before] if edits else 0
             start_y = start_x - before if edits else 0
-            while x > start_x and y > start_y and x > 0 and y > 0:
-                # The snake ends where the edit landed: one step right or down of the earlier end.
-                if edits and (x, y) == ((start_x, start_y + 1) if down else (start_x + 1, start_y)):
-                    break
+            # The equal lines reach back to where the edit landed, one step down or right of its start.
+            while x > start_x and y > start_y:
                 x, y = x - 1, y - 1
                 pairs.append((a + x, c + y))
             x, y = start_x, start_y

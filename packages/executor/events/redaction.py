@@ -10,13 +10,14 @@ import codecs
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote
+
+from executor.models.secret_shapes import KEY_BLOCK, KEY_BLOCK_BEGIN, KEY_BLOCK_MAX, SHAPES, URL_PASSWORD
 
 MASK: Final = "[redacted]"
 SHORTEST_VALUE: Final = 8
 
-_KEY_BLOCK_MAX: Final = 16_384
 # A line that does not end is held back up to this many characters; of these, the last ones stay held, so
 # that a secret of up to that length is seen whole.
 _LINE_MAX: Final = 65_536
@@ -30,64 +31,6 @@ _SECRET_WORD: Final = re.compile(
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-class _Shape(NamedTuple):
-    """What a secret of one kind looks like. `anchor` occurs in each; `group` is the part to mask."""
-
-    anchor: str
-    pattern: re.Pattern[str]
-    group: int = 0
-
-
-def _shape(anchor: str, pattern: str, group: int = 0) -> _Shape:
-    return _Shape(anchor, re.compile(pattern), group)
-
-
-_URL_PASSWORD: Final = _shape(
-    "://",
-    # Neither a port before punctuation nor anything beyond the authority is a password.
-    r"://[^\s/?#\"'<>\[\]`\\:@]{0,512}:(?!\d{1,5}[\"',;&)\]}|])([^\s/?#\"<>`\\]{1,1024})@",
-    1,
-)
-_KEY_LABEL: Final = r"(?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----"
-_KEY_BLOCK: Final = re.compile(
-    rf"-----BEGIN {_KEY_LABEL}"
-    rf"(?:(?P<body>(?:(?!-----BEGIN )[\s\S]){{0,{_KEY_BLOCK_MAX}}}?-----END {_KEY_LABEL})"
-    # The end is missing: what still looks like key material.
-    r"|(?:(?:\s|\\n|\\r)*[A-Za-z0-9+/=]{24,}+)*)"
-)
-_KEY_BLOCK_BEGIN: Final = "-----BEGIN "
-
-_SHAPES: Final = (
-    _URL_PASSWORD,
-    _shape("gh", r"(?<![A-Za-z0-9_])gh[pousr]_[A-Za-z0-9]{20,}"),
-    _shape("github_pat_", r"(?<![A-Za-z0-9_])github_pat_[A-Za-z0-9_]{20,}"),
-    _shape("glpat-", r"(?<![A-Za-z0-9_])glpat-[A-Za-z0-9_-]{20,}"),
-    _shape("AKIA", r"(?<![A-Za-z0-9+/_])AKIA[A-Z0-9]{16}(?![A-Za-z0-9+/_])"),
-    _shape("ASIA", r"(?<![A-Za-z0-9+/_])ASIA[A-Z0-9]{16}(?![A-Za-z0-9+/_])"),
-    _shape("xox", r"(?<![A-Za-z0-9_])xox[a-z]-[A-Za-z0-9-]{10,}"),
-    _shape("xapp-", r"(?<![A-Za-z0-9_])xapp-[A-Za-z0-9-]{10,}"),
-    _shape(
-        "eyJ",
-        r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,4096}+\.eyJ[A-Za-z0-9_-]{8,8192}+\.[A-Za-z0-9_-]*",
-    ),
-    # Words joined by hyphens are no key: it holds a long unbroken run, or a digit and a capital.
-    _shape(
-        "sk-",
-        r"(?<![A-Za-z0-9_-])sk-(?:(?=[A-Za-z0-9_-]{0,64}?[A-Za-z0-9]{20})"
-        r"|(?=[A-Za-z_-]{0,128}[0-9])(?=[a-z0-9_-]{0,128}[A-Z]))[A-Za-z0-9_-]{20,}",
-    ),
-    _shape("k_live_", r"(?<![A-Za-z0-9_])[rs]k_live_[A-Za-z0-9]{16,}"),
-    _shape("k_test_", r"(?<![A-Za-z0-9_])[rs]k_test_[A-Za-z0-9]{16,}"),
-    _shape("AIza", r"(?<![A-Za-z0-9_-])AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
-    _shape("npm_", r"(?<![A-Za-z0-9_])npm_[A-Za-z0-9]{36}(?![A-Za-z0-9_])"),
-    _shape("pypi-", r"(?<![A-Za-z0-9_-])pypi-[A-Za-z0-9_-]{50,}"),
-    _shape("hf_", r"(?<![A-Za-z0-9_])hf_[A-Za-z0-9]{30,}"),
-    _shape(
-        "uthorization",
-        r"[Aa]uthorization[\"']?\s?[:=]\s?[\"']?(?:[Bb]earer|[Bb]asic|[Tt]oken)\s([^\s\"',;]{8,})",
-        1,
-    ),
-)
 # What a token that is still growing at a forced cut may go on with.
 _TOKEN_REST: Final = re.compile(r"[A-Za-z0-9_.+/=-]*")
 
@@ -107,7 +50,7 @@ def secret_values(environ: Mapping[str, str]) -> frozenset[str]:
         if says_secret(name):
             values.update((value, value.strip()))
         elif "://" in value:
-            values.update(match[1] for match in _URL_PASSWORD.pattern.finditer(value))
+            values.update(match[1] for match in URL_PASSWORD.pattern.finditer(value))
     return frozenset(value for value in values if len(value) >= SHORTEST_VALUE)
 
 
@@ -159,11 +102,11 @@ class Redactor:
             while start >= 0:
                 found.append((start, start + len(value)))
                 start = text.find(value, start + 1)
-        for anchor, pattern, group in _SHAPES:
+        for _, anchor, pattern, group in SHAPES:
             if anchor in text:
                 found.extend(match.span(0 if with_context else group) for match in pattern.finditer(text))
-        if _KEY_BLOCK_BEGIN in text:
-            found.extend(match.span() for match in _KEY_BLOCK.finditer(text))
+        if KEY_BLOCK_BEGIN in text:
+            found.extend(match.span() for match in KEY_BLOCK.finditer(text))
         return _merge(found) if found else found
 
 
@@ -259,12 +202,12 @@ def _line_start(text: str, position: int) -> int:
 
 def _open_key_block(text: str, end: int) -> int:
     """Where the first private key begins that may still get its end; `len(text)` when there is none."""
-    start = text.find(_KEY_BLOCK_BEGIN, max(0, end - _KEY_BLOCK_MAX - 256))
+    start = text.find(KEY_BLOCK_BEGIN, max(0, end - KEY_BLOCK_MAX - 256))
     while start >= 0:
-        match = _KEY_BLOCK.match(text, start)
-        if match is not None and match["body"] is None and len(text) - start < _KEY_BLOCK_MAX + 256:
+        match = KEY_BLOCK.match(text, start)
+        if match is not None and match["body"] is None and len(text) - start < KEY_BLOCK_MAX + 256:
             return start
-        start = text.find(_KEY_BLOCK_BEGIN, start + 1)
+        start = text.find(KEY_BLOCK_BEGIN, start + 1)
     return len(text)
 
 

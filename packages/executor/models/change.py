@@ -30,7 +30,9 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `path` is canonical (relative POSIX, NFC). `old_*` describe the file the change was made for, absent
     for a create; `new_*` and `content` the file afterwards, absent for a delete. Hashes are SHA-256 of
-    the bytes, in lower-case hexadecimal; modes are permission bits.
+    the bytes, in lower-case hexadecimal; modes are permission bits. `added_lines` holds the first and last
+    number (from 1) of every run of lines of `content` that are new; None when that is not known, and all
+    of it has to count as new.
     """
 
     operation: Operation
@@ -43,6 +45,7 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source_path: str | None = None
     lines_added: int = 0
     lines_removed: int = 0
+    added_lines: tuple[tuple[int, int], ...] | None = None
 
 
 class Changeset(msgspec.Struct, frozen=True, kw_only=True):
