@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from executor.errors import BaseChanged, ExecutionNotFound, InvalidChange, InvalidPolicy
-from executor.governance.gate import WriteGate
-from executor.governance.policy import BUILT_IN, Policy
+from executor.errors import BaseChanged, ExecutionNotFound, InvalidChange
+from executor.governance.policy import Policy
 from executor.host.artifacts import ArtifactFolder
 from executor.host.executor import HostExecutor
 from executor.host.git import find_workspace
 from executor.host.origin import Origin, find_origin
 from executor.host.recovery import Recovery
+from executor.host.settings import write_defaults
 from executor.models.change import Changeset, FileChange
 from executor.models.decision import GovernanceDecision
 from executor.models.execution import ExecutionFilter, ExecutionRecord
@@ -50,29 +50,18 @@ class Proposal:
 def open_runtime(start: Path, *, environ: Mapping[str, str], clock: Clock = utc_now) -> Runtime:
     """The workspace that `start` lies in: the nearest parent with `.executor`, else the git work tree.
 
-    Raises WorkspaceNotFound, InvalidPolicy, InvalidSettings and what opening a store raises.
+    Raises WorkspaceNotFound, InvalidSettings and what opening a store raises.
     """
     root = find_workspace(resolve_workspace(start))
     store = ExecutionStore(root, durability="full")
     try:
-        policy = _load_policy(root)
-        host = HostExecutor(root, store=store, policy=policy, environ=environ, clock=clock)
+        host = HostExecutor(root, store=store, environ=environ, clock=clock)
         if store.get_workspace(store.workspace_id) is None:
             store.register_workspace(store.workspace_id, socket.gethostname(), str(main_worktree(root)))
     except BaseException:
         store.close()
         raise
-    return Runtime(root, store=store, host=host, policy=policy, environ=environ, clock=clock)
-
-
-def _load_policy(root: Path) -> Policy:
-    file = root / ".executor" / "policy.yaml"
-    if file.exists():
-        # A policy that is there and not obeyed would be worse than none.
-        raise InvalidPolicy(
-            str(file), "policy files are not supported yet; take it away to use the built-in policy"
-        )
-    return BUILT_IN
+    return Runtime(root, store=store, host=host, environ=environ, clock=clock)
 
 
 class Runtime:
@@ -84,14 +73,12 @@ class Runtime:
         *,
         store: ExecutionStore,
         host: HostExecutor,
-        policy: Policy,
         environ: Mapping[str, str],
         clock: Clock,
     ) -> None:
         self.root = root
         self.store = store
         self.host = host
-        self._gate = WriteGate(policy)
         self._environ = environ
         self._clock = clock
 
@@ -102,6 +89,15 @@ class Runtime:
     @property
     def workspace_id(self) -> str:
         return self.store.workspace_id
+
+    @property
+    def policy(self) -> Policy:
+        """What changes are judged by now. Raises InvalidPolicy."""
+        return self.host.policy
+
+    def write_default_settings(self) -> list[Path]:
+        """Writes the policy and the settings that are missing; returns which."""
+        return write_defaults(self.root)
 
     @property
     def actor(self) -> str:
@@ -174,6 +170,7 @@ class Runtime:
                 return applied
             raise
         changeset = Changeset.of(changes)
+        gate = self.host.gate
         plan = plan_change(
             changeset,
             workspace_id=self.workspace_id,
@@ -182,8 +179,9 @@ class Runtime:
             title=title,
             why=why,
             trigger_kind=origin.trigger_kind,
+            drift=gate.policy.drift,
         )
-        decision = self._gate.evaluate(plan, changeset, now=self._clock())
+        decision = gate.evaluate(plan, changeset, now=self._clock())
         return Proposal(plan, changeset, decision, origin)
 
     def execute(

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.governance.gate import WriteGate
-from executor.governance.policy import BUILT_IN, Limits, PathRules, Policy
+from executor.governance.policy import (
+    BUILT_IN,
+    Limits,
+    PathRules,
+    Policy,
+    RequiredChecks,
+    SecretRules,
+    TriggerRules,
+)
 from executor.models.change import Changeset, FileChange, Operation, sha256
 from executor.models.decision import GovernanceDecision, RuleOutcome
-from executor.models.execution import RiskLevel, Verdict
+from executor.models.execution import RiskLevel, TriggerKind, Verdict
 from executor.models.hint import Hint
-from executor.models.plan import Check
+from executor.models.plan import Check, DriftRule
+from executor.models.risk import RISK_ORDER
 from executor.planner.planner import plan_change
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -33,11 +44,20 @@ def write(path: str, content: bytes = b"x\n") -> FileChange:
 
 
 def decide(
-    *paths: str, policy: Policy = BUILT_IN, verified: bool = True, hints: tuple[Hint, ...] = ()
+    *paths: str,
+    policy: Policy = BUILT_IN,
+    verified: bool = True,
+    hints: tuple[Hint, ...] = (),
+    **plan_fields: Any,
 ) -> GovernanceDecision:
     changeset = Changeset.of([write(path) for path in paths])
     plan = plan_change(changeset, workspace_id="ws_1", now=NOW, verification=[CHECK] if verified else [])
+    plan = msgspec.structs.replace(plan, **plan_fields)
     return WriteGate(policy).evaluate(plan, changeset, hints=hints, now=NOW)
+
+
+def objecting(decision: GovernanceDecision) -> list[str]:
+    return [rule.rule for rule in decision.rules if rule.outcome is not RuleOutcome.PASS]
 
 
 def test_a_verified_change_of_code_is_allowed_and_every_rule_reports() -> None:
@@ -49,8 +69,11 @@ def test_a_verified_change_of_code_is_allowed_and_every_rule_reports() -> None:
         "protected-paths",
         "forbidden-paths",
         "approval-paths",
+        "required-checks",
         "limits",
+        "secrets",
         "verification",
+        "drift",
         "risk",
     ]
 
@@ -140,6 +163,81 @@ def test_a_decision_is_bound_to_what_it_was_taken_about() -> None:
 def test_a_policy_is_known_by_its_rules_and_not_by_its_name() -> None:
     assert Policy(name="a").digest == Policy(name="b").digest
     assert Policy(name="a").digest != Policy(name="a", limits=Limits(files=1)).digest
+
+
+def test_a_required_check_counts_by_what_it_runs_and_not_by_its_name() -> None:
+    required = RequiredChecks(paths=PathRules(patterns=("/a/",)), checks=("make  lint",))
+    policy = Policy(name="p", require_checks=(required,))
+    named = Check(name="make  lint", argv=("true",))
+    real = Check(name="style", argv=("make", "lint"))
+    shell = Check(name="x", argv=("make", "lint"), shell=True)
+
+    assert objecting(decide("b/x.py", policy=policy)) == []
+    assert objecting(decide("a/x.py", policy=policy, verification=(named,))) == ["required-checks"]
+    assert objecting(decide("a/x.py", policy=policy, verification=(shell,))) == ["required-checks"]
+    assert objecting(decide("a/x.py", policy=policy, verification=(CHECK, real))) == []
+
+
+def test_code_that_no_check_of_the_plan_covers_needs_a_person() -> None:
+    assert objecting(decide("a.py", "b.go", unverified=("b.go",))) == ["verification"]
+    assert objecting(decide("a.py", "b.md", unverified=("b.md",))) == []
+
+
+def test_a_plan_laxer_about_drift_than_the_policy_needs_a_person() -> None:
+    warning = Policy(name="p", drift=DriftRule.WARN)
+
+    assert objecting(decide("a.py", drift=DriftRule.WARN)) == ["drift"]
+    assert objecting(decide("a.py", drift=DriftRule.WARN, policy=warning)) == []
+    assert objecting(decide("a.py", drift=DriftRule.FAIL, policy=warning)) == []
+
+
+def test_rules_of_a_trigger_kind_hold_for_what_is_judged_as_it_and_only_tighten() -> None:
+    rules = TriggerRules(
+        forbid=PathRules(patterns=("/legal/",)), limits=Limits(files=1, lines=None, bytes=None)
+    )
+    policy = Policy(name="p", triggers=((TriggerKind.AGENT, rules),))
+    agent = {"trigger_kind": TriggerKind.AGENT}
+    retried = {"trigger_kind": TriggerKind.RETRY, "judged_as": (TriggerKind.MANUAL, TriggerKind.AGENT)}
+
+    assert objecting(decide("legal/a.py", policy=policy)) == []
+    for fields in (agent, retried):
+        assert decide("legal/a.py", policy=policy, **fields).verdict is Verdict.DENY
+        assert objecting(decide("a.py", "b.py", policy=policy, **fields)) == ["trigger-agent"]
+        assert objecting(decide("a.py", policy=policy, **fields)) == []
+
+
+@given(
+    st.sampled_from(["a.py", "Makefile", ".git/config", "a.md"]),
+    st.booleans(),
+    st.builds(
+        TriggerRules,
+        outcome=st.sampled_from(RuleOutcome),
+        forbid=st.sampled_from([PathRules(), PathRules(patterns=("*.py",)), PathRules(patterns=("!*",))]),
+        require_approval=st.sampled_from(
+            [PathRules(), PathRules(patterns=("*",)), PathRules(patterns=("!*",))]
+        ),
+    ),
+)
+def test_no_rule_of_a_trigger_kind_loosens_anything(path: str, verified: bool, rules: TriggerRules) -> None:
+    severity = [Verdict.ALLOW, Verdict.NEED_APPROVAL, Verdict.DENY]
+    policy = Policy(name="p", triggers=((TriggerKind.MANUAL, rules),))
+
+    plain = decide(path, verified=verified, policy=Policy(name="p"))
+    ruled = decide(path, verified=verified, policy=policy)
+    assert severity.index(ruled.verdict) >= severity.index(plain.verdict)
+    assert RISK_ORDER.index(ruled.effective_risk) >= RISK_ORDER.index(plain.effective_risk)
+
+
+def test_a_secret_in_an_added_line_needs_a_person_or_is_refused() -> None:
+    leak = write("a.py", b"token = 'ghp_" + b"a1B2" * 6 + b"'\n")
+    changeset = Changeset.of([leak])
+    plan = plan_change(changeset, workspace_id="ws_1", now=NOW, verification=[CHECK])
+    strict = Policy(name="p", secrets=SecretRules(outcome=RuleOutcome.DENY))
+
+    assert WriteGate(BUILT_IN).evaluate(plan, changeset, now=NOW).verdict is Verdict.NEED_APPROVAL
+    denied = WriteGate(strict).evaluate(plan, changeset, now=NOW)
+    assert denied.verdict is Verdict.DENY
+    assert [rule.evidence for rule in denied.rules if rule.rule == "secrets"] == [("a.py:1: GitHub token",)]
 
 
 hints = st.builds(

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "logs": "executor.cli.executions:logs",
     "events": "executor.cli.executions:events",
     "stats": "executor.cli.executions:stats",
+    "policy": "executor.cli.policy:policy",
     "schema": "executor.cli.workspace:schema",
     "db": "executor.cli.database:db",
 }
@@ -48,6 +49,7 @@ _SUMMARIES: Final = {
     "logs": "What the checks of an execution printed.",
     "events": "What happened to an execution, event by event.",
     "stats": "How many, how often they succeed, how long they take.",
+    "policy": "What is asked of every change: check it, explain it, test it.",
     "schema": "Print the JSON Schema of an input format.",
     "db": "Upgrade, check, back up the database.",
 }

@@ -64,12 +64,19 @@ class Application:
         self._refuse_missing()
         return self.unrecovered_runtime
 
+    @cached_property
+    def root(self) -> Path:
+        """The directory of the workspace, whether anything is recorded there or not. Raises WorkspaceNotFound."""
+        from executor.host.git import find_workspace
+        from executor.storage.location import resolve_workspace
+
+        return find_workspace(resolve_workspace(self._start))
+
     def _refuse_missing(self) -> None:
         """Asking a question leaves nothing behind."""
-        from executor.host.git import find_workspace
-        from executor.storage.location import resolve_workspace, state_directory
+        from executor.storage.location import state_directory
 
-        root = find_workspace(resolve_workspace(self._start))
+        root = self.root
         if not os.environ.get("EXECUTOR_DATABASE_URL") and not state_directory(root).is_dir():
             raise WorkspaceNotFound(
                 str(root), "nothing is recorded here yet; the first `executor run` begins"
@@ -81,13 +88,12 @@ class Application:
 
         Raises InvalidSettings when the workspace has none yet.
         """
-        from executor.host.git import find_workspace
-        from executor.storage.location import DATABASE_FILE, resolve_workspace, state_directory
+        from executor.storage.location import DATABASE_FILE, state_directory
 
         url = os.environ.get("EXECUTOR_DATABASE_URL")
         if url:
             return url
-        root = find_workspace(resolve_workspace(self._start))
+        root = self.root
         file = state_directory(root) / DATABASE_FILE
         if not file.exists():
             raise InvalidSettings(f"{root} has no database yet; executor init makes one")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from executor.changes.kinds import is_prose
 from executor.changes.paths import is_protected
-from executor.governance.policy import Policy
+from executor.governance.approvals import may_approve_own
+from executor.governance.policy import DECIDES_WHAT_RUNS, Limits, PathRules, Policy, TriggerRules
+from executor.governance.secrets import find_secrets
 from executor.models.change import Changeset
+from executor.models.command_line import split_command
 from executor.models.decision import BaseFile, GovernanceDecision, RuleOutcome, RuleResult
-from executor.models.execution import RiskLevel, Verdict
+from executor.models.execution import RiskLevel, TriggerKind, Verdict
 from executor.models.hint import Hint, hints_digest
 from executor.models.ids import new_id
-from executor.models.plan import ChangePlan
+from executor.models.plan import ChangePlan, DriftRule
 from executor.models.risk import highest
 from executor.models.times import format_time
 
@@ -24,6 +28,9 @@ _VERDICTS: Final = {
     RuleOutcome.NEED_APPROVAL: Verdict.NEED_APPROVAL,
     RuleOutcome.DENY: Verdict.DENY,
 }
+
+
+_SECRETS_SHOWN: Final = 20
 
 
 class WriteGate:
@@ -62,15 +69,22 @@ class WriteGate:
             decided_at=format_time(now),
             reflection_hints_used=tuple(hint.hint_id for hint in hints),
             hints_digest=hints_digest(hints),
+            own_approval=may_approve_own(plan.trigger_kinds, self.policy.approvals),
+            approval_hours=self.policy.approvals.hours,
         )
 
     def _rules(self, plan: ChangePlan, changeset: Changeset) -> Iterator[RuleResult]:
         yield self._protected(changeset)
         yield self._forbidden(changeset)
         yield self._approval(changeset)
+        yield self._checks(plan, changeset)
         yield self._limits(changeset)
+        yield self._secrets(changeset)
         yield self._verification(plan, changeset)
+        yield self._drift(plan)
         yield self._risk(plan)
+        for kind, rules in self.policy.rules_for(plan.trigger_kinds):
+            yield _trigger(kind, rules, changeset)
 
     def _protected(self, changeset: Changeset) -> RuleResult:
         """No policy can turn this rule off."""
@@ -83,7 +97,7 @@ class WriteGate:
         )
 
     def _forbidden(self, changeset: Changeset) -> RuleResult:
-        found = [f"{p}: {rule}" for p in changeset.paths if (rule := self.policy.forbid.match(p)) is not None]
+        found = _matches(self.policy.forbid, changeset)
         return _result(
             "forbidden-paths",
             RuleOutcome.DENY if found else RuleOutcome.PASS,
@@ -92,23 +106,31 @@ class WriteGate:
         )
 
     def _approval(self, changeset: Changeset) -> RuleResult:
-        match = self.policy.require_approval.match
-        found = [f"{path}: {rule}" for path in changeset.paths if (rule := match(path)) is not None]
+        found = _matches(self.policy.require_approval, changeset)
+        listed = all(line.rpartition(": ")[2] in DECIDES_WHAT_RUNS for line in found)
         return _result(
             "approval-paths",
             RuleOutcome.NEED_APPROVAL if found else RuleOutcome.PASS,
-            "touches files that decide what runs",
+            "touches files that decide what runs"
+            if listed
+            else "touches paths that need approval by the policy",
             found,
         )
 
-    def _limits(self, changeset: Changeset) -> RuleResult:
-        limits = self.policy.limits
-        measured = (
-            ("files", len(changeset.changes), limits.files),
-            ("lines", changeset.lines_added + changeset.lines_removed, limits.lines),
-            ("bytes", sum(len(c.content or b"") for c in changeset.changes), limits.bytes),
+    def _checks(self, plan: ChangePlan, changeset: Changeset) -> RuleResult:
+        """A check counts by what it runs: a name can be given to anything."""
+        wanted = self.policy.checks_for(changeset.paths)
+        planned = {check.argv for check in plan.verification if not check.shell}
+        missing = [command for command in wanted if split_command(command) not in planned]
+        return _result(
+            "required-checks",
+            RuleOutcome.NEED_APPROVAL if missing else RuleOutcome.PASS,
+            "lacks checks the policy requires for its paths",
+            missing or wanted,
         )
-        over = [f"{value} {name}, limit {limit}" for name, value, limit in measured if value > limit]
+
+    def _limits(self, changeset: Changeset) -> RuleResult:
+        over = _over(self.policy.limits, changeset)
         return _result(
             "limits",
             RuleOutcome.NEED_APPROVAL if over else RuleOutcome.PASS,
@@ -116,14 +138,33 @@ class WriteGate:
             over,
         )
 
+    def _secrets(self, changeset: Changeset) -> RuleResult:
+        found = list(islice(find_secrets(changeset, self.policy.secrets), _SECRETS_SHOWN))
+        return _result(
+            "secrets",
+            self.policy.secrets.outcome if found else RuleOutcome.PASS,
+            "adds what looks like a secret",
+            found,
+        )
+
     def _verification(self, plan: ChangePlan, changeset: Changeset) -> RuleResult:
         code = [path for path in changeset.paths if not is_prose(path)]
-        missing = self.policy.require_verification and code and not plan.verification
+        unverified = code if not plan.verification else [path for path in plan.unverified if path in code]
+        missing = self.policy.require_verification and unverified
         return _result(
             "verification",
             RuleOutcome.NEED_APPROVAL if missing else RuleOutcome.PASS,
             "changes code and nothing verifies it; name a check with --verify",
-            code if missing else [check.name for check in plan.verification],
+            unverified if missing else [check.name for check in plan.verification],
+        )
+
+    def _drift(self, plan: ChangePlan) -> RuleResult:
+        lax = plan.drift is DriftRule.WARN and self.policy.drift is DriftRule.FAIL
+        return _result(
+            "drift",
+            RuleOutcome.NEED_APPROVAL if lax else RuleOutcome.PASS,
+            "lets its checks change files, and the policy does not",
+            [plan.drift.value],
         )
 
     def _risk(self, plan: ChangePlan) -> RuleResult:
@@ -134,6 +175,40 @@ class WriteGate:
             "its risk is critical",
             [f"{reason.level}: {reason.reason}" for reason in plan.risk_reasons],
         )
+
+
+def _trigger(kind: TriggerKind, rules: TriggerRules, changeset: Changeset) -> RuleResult:
+    """All that holds in addition for one trigger kind, as one rule."""
+    forbidden = _matches(rules.forbid, changeset)
+    asked = [*_matches(rules.require_approval, changeset), *_over(rules.limits, changeset)]
+    found = [
+        rules.outcome,
+        RuleOutcome.DENY if forbidden else RuleOutcome.PASS,
+        RuleOutcome.NEED_APPROVAL if asked else RuleOutcome.PASS,
+    ]
+    return _result(
+        f"trigger-{kind.value}",
+        max(found, key=_SEVERITY.__getitem__),
+        f"is beyond what the policy lets pass for the trigger kind {kind.value}",
+        [*forbidden, *asked],
+    )
+
+
+def _matches(rules: PathRules, changeset: Changeset) -> list[str]:
+    return [f"{path}: {rule}" for path in changeset.paths if (rule := rules.match(path)) is not None]
+
+
+def _over(limits: Limits, changeset: Changeset) -> list[str]:
+    measured = (
+        ("files", len(changeset.changes), limits.files),
+        ("lines", changeset.lines_added + changeset.lines_removed, limits.lines),
+        ("bytes", sum(len(c.content or b"") for c in changeset.changes), limits.bytes),
+    )
+    return [
+        f"{value} {name}, limit {limit}"
+        for name, value, limit in measured
+        if limit is not None and value > limit
+    ]
 
 
 def _result(rule: str, outcome: RuleOutcome, reason: str, evidence: Sequence[str]) -> RuleResult:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -59,13 +59,14 @@ DENIED: Final = "denied"
 class Surroundings:
     """What an attempt needs of the host it runs in.
 
-    `inside`: this process is a check of an execution in the same workspace, which holds the lock.
+    `gate` judges by the policy as it is when it is called. `inside`: this process is a check of an execution
+    in the same workspace, which holds the lock.
     """
 
     tree: WorkspaceTree
     state: Path
     store: ExecutionStorage
-    gate: WriteGate
+    gate: Callable[[], WriteGate]
     redactor: Redactor
     clock: Clock
     environ: Mapping[str, str]
@@ -204,17 +205,18 @@ class Attempt:
     def _confirm_decision(self) -> None:
         """The decision is about exactly this, and the gate still says the same. Raises DecisionMismatch."""
         decision, plan, changeset = self._decision, self._plan, self._changeset
+        gate = self._around.gate()
         bound = (
             ("workspace", decision.workspace_id, self._store.workspace_id),
             ("plan", decision.plan_id, plan.plan_id),
             ("changeset", decision.changeset_id, changeset.changeset_id),
             ("checksum", decision.changeset_checksum, changeset_checksum(changeset.changes)),
-            ("policy", decision.policy_hash, self._around.gate.policy.digest),
+            ("policy", decision.policy_hash, gate.policy.digest),
         )
         for what, decided, actual in bound:
             if decided != actual:
                 raise DecisionMismatch(what, decided, actual)
-        again = self._around.gate.evaluate(plan, changeset, now=self._around.clock())
+        again = gate.evaluate(plan, changeset, now=self._around.clock())
         if again.verdict is not decision.verdict:
             raise DecisionMismatch("verdict", decision.verdict.value, again.verdict.value)
 

@@ -21,13 +21,14 @@ from executor.errors import (
 from executor.events.recorder import EventRecorder, Observer
 from executor.events.redaction import Redactor
 from executor.governance.gate import WriteGate
-from executor.governance.policy import BUILT_IN, Policy
+from executor.governance.policy import Policy
 from executor.host.artifacts import ArtifactFolder
 from executor.host.attempt import Attempt, Surroundings
 from executor.host.environment import INSIDE, WORKSPACE, Link, check_environment
 from executor.host.git import git_facts
 from executor.host.presence import Presence, abandoned, any_marks, clear, present
 from executor.host.recovery import Recovery, recover
+from executor.host.settings import load_policy
 from executor.host.tree import WorkspaceTree
 from executor.models.change import Changeset, sha256
 from executor.models.execution import ExecutionStatus, StepName, TriggerKind
@@ -52,7 +53,8 @@ class HostExecutor:
     """One workspace and the means to change it safely.
 
     `store` defaults to the workspace's own database, opened so that a recorded execution survives a loss
-    of power. `policy` is what decisions are confirmed against. `environ` is where secrets to mask and the
+    of power. `policy` is what decisions are confirmed against; without one it is the work tree's own
+    `.executor/policy.yaml`, read anew each time it counts. `environ` is where secrets to mask and the
     environment of checks come from.
 
     Raises WorkspaceNotFound, and what opening a store raises.
@@ -63,7 +65,7 @@ class HostExecutor:
         workspace: str | os.PathLike[str] | None = None,
         *,
         store: ExecutionStorage | None = None,
-        policy: Policy = BUILT_IN,
+        policy: Policy | None = None,
         environ: Mapping[str, str] | None = None,
         clock: Clock = utc_now,
     ) -> None:
@@ -73,10 +75,20 @@ class HostExecutor:
         create_state_directory(self.state)
         self._owns_store = store is None
         self.store: Final = store or ExecutionStore(self.root, durability="full")
-        self.gate: Final = WriteGate(policy)
+        self._policy: Final = policy
         self.tree: Final = WorkspaceTree(self.root, self.state)
         self._redactor: Final = Redactor(self._environ)
         self._clock: Final = clock
+
+    @property
+    def policy(self) -> Policy:
+        """What holds now. Raises InvalidPolicy."""
+        return load_policy(self.root) if self._policy is None else self._policy
+
+    @property
+    def gate(self) -> WriteGate:
+        """Judges by what holds now. Raises InvalidPolicy."""
+        return WriteGate(self.policy)
 
     def close(self) -> None:
         self.tree.close()
@@ -312,7 +324,7 @@ class HostExecutor:
             tree=self.tree,
             state=self.state,
             store=self.store,
-            gate=self.gate,
+            gate=lambda: self.gate,
             redactor=self._redactor,
             clock=self._clock,
             environ=self._environ,

@@ -35,7 +35,9 @@ class BaseFile(msgspec.Struct, frozen=True, kw_only=True):
 class GovernanceDecision(msgspec.Struct, frozen=True, kw_only=True):
     """Binds a verdict to workspace, plan, changeset and policy.
 
-    `policy_hash` is the SHA-256 of the policy text; `base` names old hash and type of every path.
+    `policy_hash` is the SHA-256 over the rules of the policy; `base` names old hash and type of every path.
+    `own_approval` says whether the account that proposed the change may approve it, `approval_hours` how
+    long an approval holds.
     """
 
     decision_id: str
@@ -53,6 +55,13 @@ class GovernanceDecision(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: str
     reflection_hints_used: tuple[str, ...] = ()
     hints_digest: str | None = None
+    own_approval: bool = False
+    approval_hours: float = 24.0
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """The rules that want a person to decide."""
+        return tuple(r.rule for r in self.rules if r.outcome is RuleOutcome.NEED_APPROVAL)
 
     @property
     def reasons(self) -> tuple[str, ...]:

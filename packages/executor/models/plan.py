@@ -15,7 +15,8 @@ DEFAULT_TIMEOUT_SECONDS: Final = 900.0
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A command that must exit with 0.
 
-    `argv` runs as it is; with `shell` set, its single item is given to `/bin/sh -c`.
+    `argv` runs as it is; with `shell` set, its single item is given to `/bin/sh -c`. `reason` says why the
+    planner chose it; it is empty when somebody named it.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shell: bool = False
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     environment: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class RiskReason(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +43,12 @@ class DriftRule(StrEnum):
 
 
 class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Scope, risk, checks and the way back for one changeset in one workspace."""
+    """Scope, risk, checks and the way back for one changeset in one workspace.
+
+    `judged_as` are trigger kinds whose rules hold beside those of `trigger_kind`: who really asks, and what
+    a retry repeats. `proposed_by` is the account under which the change was proposed, also by an agent.
+    `unverified` names code that no check of the plan is known to cover.
+    """
 
     plan_id: str
     workspace_id: str
@@ -57,3 +64,11 @@ class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
     rollback: str
     drift: DriftRule
     created_at: str
+    judged_as: tuple[TriggerKind, ...] = ()
+    proposed_by: str | None = None
+    unverified: tuple[str, ...] = ()
+
+    @property
+    def trigger_kinds(self) -> tuple[TriggerKind, ...]:
+        """Every trigger kind the plan is judged as, its own first."""
+        return tuple(dict.fromkeys((self.trigger_kind, *self.judged_as)))
