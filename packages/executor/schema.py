@@ -246,6 +246,22 @@ workspaces: Final = Table(
     Column("created_at", KEY, nullable=False),
 )
 
+# version 6. One a row: an execution is approved once. `document` is JSON text as `models` defines it.
+approvals: Final = Table(
+    "approvals",
+    metadata,
+    Column("execution_id", KEY, nullable=False),
+    Column("correlation_id", KEY, nullable=False),
+    Column("approval_id", KEY, nullable=False),
+    Column("checksum", KEY, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("created_at", KEY, nullable=False),
+    Column("expires_at", KEY, nullable=False),
+    PrimaryKeyConstraint("execution_id", "correlation_id"),
+)
+# What a retry of the same change finds.
+Index("idx_approvals_correlation_id", approvals.c.correlation_id, approvals.c.checksum)
+
 
 def init_executor_db(db: str | Path | sqlite3.Connection) -> None:
     """Creates the tables of a new database or brings an existing one up to date.

@@ -75,7 +75,7 @@ def test_a_fresh_database_whose_making_fails_is_made_by_the_next_open(
     db = tmp_path / "executor.db"
     with monkeypatch.context() as patch:
         patch.setattr(
-            "executor.migrations.MIGRATIONS", (*MIGRATIONS, Migration(6, "no", fail_late, fail_late))
+            "executor.migrations.MIGRATIONS", (*MIGRATIONS, Migration(NEWEST + 1, "no", fail_late, fail_late))
         )
         with pytest.raises(MigrationFailed):
             open_current(db)

@@ -203,7 +203,7 @@ def test_an_upgrade_can_stop_at_any_version() -> None:
     """`target_version` applies the steps up to it, a target below the current version none."""
     with closing(in_memory(0)) as connection:
         assert 2 == run_migrations(connection, 2)
-        assert [3, 4, 5] == [migration.version for migration in pending(connection)]
+        assert [3, 4, 5, 6] == [migration.version for migration in pending(connection)]
         assert [] == list(compare(layout_of_version(2), read_layout(connection)))
         assert 0 == run_migrations(connection, 1)
         assert 2 == get_current_version(connection)
@@ -256,7 +256,7 @@ def test_upgrade_gives_the_account(tmp_path: Path) -> None:
     """`upgrade` says from where, to where, which versions, and whether a recorded one had to be completed."""
     db = kept_database(tmp_path / "executor.db", 3)
     done = upgrade(db)
-    assert (3, NEWEST, (4, 5), False) == (done.from_version, done.to_version, done.applied, done.completed)
+    assert (3, NEWEST, (4, 5, 6), False) == (done.from_version, done.to_version, done.applied, done.completed)
 
     with closing(sqlite3.connect(db)) as connection:
         connection.execute("DROP INDEX idx_executions_run_id")

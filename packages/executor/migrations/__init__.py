@@ -46,4 +46,5 @@ MIGRATIONS: Final = (
     step(3, "events, and links between executions", "v0003_events"),
     step(4, "plans, changesets, decisions, contents and workspaces", "v0004_documents"),
     step(5, "indexes for filtered lists", "v0005_list_indexes"),
+    step(6, "approvals", "v0006_approvals"),
 )

@@ -7,7 +7,7 @@ Generated: python -m executor.migrations.schema_text --write
 # fmt: off
 from typing import Final
 
-VERSION: Final = 5
+VERSION: Final = 6
 
 OBJECTS: Final[dict[str, str]] = {
     "schema_migrations": """CREATE TABLE schema_migrations (
@@ -135,6 +135,17 @@ OBJECTS: Final[dict[str, str]] = {
     created_at TEXT NOT NULL,
     PRIMARY KEY (workspace_id)
 )""",
+    "approvals": """CREATE TABLE approvals (
+    execution_id TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    approval_id TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    document TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    PRIMARY KEY (execution_id, correlation_id)
+)""",
+    "idx_approvals_correlation_id": """CREATE INDEX idx_approvals_correlation_id ON approvals (correlation_id, checksum)""",
 }
 
 TABLES: Final[dict[str, tuple[str, ...]]] = {
@@ -236,6 +247,15 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
         "path",
         "created_at",
     ),
+    "approvals": (
+        "execution_id",
+        "correlation_id",
+        "approval_id",
+        "checksum",
+        "document",
+        "created_at",
+        "expires_at",
+    ),
 }
 
 # The table and the columns of each index.
@@ -258,4 +278,5 @@ INDEXES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "idx_execution_events_dismissal": ("execution_events", ("execution_id", "seq", "event",)),
     "idx_execution_events_position": ("execution_events", ("position",)),
     "idx_execution_links_target_id": ("execution_links", ("target_id", "kind",)),
+    "idx_approvals_correlation_id": ("approvals", ("correlation_id", "checksum",)),
 }

@@ -152,3 +152,16 @@ CREATE TABLE workspaces (
     created_at TEXT NOT NULL,
     PRIMARY KEY (workspace_id)
 );
+
+CREATE TABLE approvals (
+    execution_id TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    approval_id TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    document TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    PRIMARY KEY (execution_id, correlation_id)
+);
+
+CREATE INDEX idx_approvals_correlation_id ON approvals (correlation_id, checksum);

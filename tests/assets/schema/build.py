@@ -42,6 +42,10 @@ ROWS = {
     INSERT INTO workspaces VALUES ('ws_1', 'host', '/srv/project', '2025-05-01T00:00:00.000000Z');
     """,
     5: "",
+    6: """
+    INSERT INTO approvals VALUES ('exec_retry', 'exec_plain', 'appr_1', 'sum', '{}', '2025-05-01T00:00:00.000000Z',
+      '2025-05-02T00:00:00.000000Z');
+    """,
 }
 
 
