@@ -536,3 +536,13 @@ def test_output_cut_short_by_its_reader_is_no_error(workspace: Repository) -> No
 
     assert "Traceback" not in err
     assert "BrokenPipe" not in err
+
+
+def test_what_a_rollback_overwrites_is_kept_beside_the_artifacts(repository: Repository) -> None:
+    check = "sh -c 'echo by hand >> test_calculator.py; exit 1'"
+
+    assert repository.apply(GOOD_PATCH, verify=check).code == 1
+
+    rescued = list((Path(execution(repository)["artifact_path"]) / "rescued").iterdir())
+    assert [path.read_text().endswith("by hand\n") for path in rescued] == [True]
+    assert "by hand" not in (repository.root / "test_calculator.py").read_text()

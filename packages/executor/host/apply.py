@@ -340,6 +340,10 @@ class Transaction:
             journal.close()
 
     @property
+    def execution_id(self) -> str:
+        return self._intent.execution_id
+
+    @property
     def begun(self) -> bool:
         """Whether the journal stands, so that there may be something to undo."""
         return self._journal is not None and self._journal.intent() is not None

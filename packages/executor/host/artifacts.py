@@ -15,6 +15,8 @@ from executor.host.presence import safe_name
 
 FOLDER: Final = "executions"
 STEP_LOGS: Final = "steps"
+# Bytes that gave way to a rollback, for a person to look through.
+RESCUED: Final = "rescued"
 
 
 class ArtifactFolder:
@@ -54,7 +56,7 @@ class ArtifactFolder:
         raise ArtifactNotFound(self.execution_id, name)
 
     def _files(self) -> Iterator[Path]:
-        for folder in (self.path, self.path / STEP_LOGS):
+        for folder in (self.path, self.path / STEP_LOGS, self.path / RESCUED):
             if folder.is_dir() and not folder.is_symlink():
                 for path in folder.iterdir():
                     if path.is_file() and not path.is_symlink() and not path.name.startswith("."):

@@ -25,6 +25,7 @@ from executor.errors import (
     WorkspaceUnwritable,
 )
 from executor.host.apply import Transaction
+from executor.host.artifacts import RESCUED
 from executor.host.cause import cause_line
 from executor.host.checks import CheckResult, run_check
 from executor.host.effects import CheckEffects, Problems
@@ -337,7 +338,7 @@ class Attempt:
 
     def _rescue(self, transaction: Transaction) -> None:
         """Copies of what could not be put back, beside the artifacts, for a person to take from."""
-        folder = self._folder.path / "rescued"
+        folder = self._folder.path / RESCUED
         folder.mkdir(mode=0o700, exist_ok=True)
         transaction.rescue(folder)
 

@@ -8,15 +8,18 @@ has git give back the bytes.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from executor.errors import UnsafePath, WorkspaceUnwritable
 from executor.host import files
 from executor.host.apply import Transaction
+from executor.host.artifacts import RESCUED, ArtifactFolder
 from executor.host.restoration import restore
 from executor.host.rollback import RollbackReport
 from executor.host.snapshot import Drift, Snapshot, compare, take_snapshot
@@ -33,9 +36,15 @@ class CheckEffects:
     """Follows the checks of one transaction, from the snapshot before the first of them."""
 
     def __init__(
-        self, transaction: Transaction, tree: WorkspaceTree, snapshot: Snapshot, environ: Mapping[str, str]
+        self,
+        transaction: Transaction,
+        tree: WorkspaceTree,
+        snapshot: Snapshot,
+        state: Path,
+        environ: Mapping[str, str],
     ) -> None:
         self._transaction, self._tree, self._snapshot = transaction, tree, snapshot
+        self._rescued = ArtifactFolder(state, transaction.execution_id).path / RESCUED
         self._environ = environ
 
     @classmethod
@@ -48,15 +57,15 @@ class CheckEffects:
         transaction.attach(_SNAPSHOT, snapshot.encode())
         for path, why in transaction.keep(snapshot.kept_paths):
             logger.info("%s cannot be kept: %s", path, why)
-        return cls(transaction, tree, snapshot, environ)
+        return cls(transaction, tree, snapshot, state, environ)
 
     @classmethod
     def of_journal(
-        cls, transaction: Transaction, tree: WorkspaceTree, environ: Mapping[str, str]
+        cls, transaction: Transaction, tree: WorkspaceTree, state: Path, environ: Mapping[str, str]
     ) -> CheckEffects | None:
         """Those of a process that died; None when no check had begun."""
         data = transaction.attachment(_SNAPSHOT)
-        return None if data is None else cls(transaction, tree, Snapshot.decode(data), environ)
+        return None if data is None else cls(transaction, tree, Snapshot.decode(data), state, environ)
 
     def look(self) -> Drift:
         """What the checks have done so far. Raises WorkspaceUnwritable when the root cannot be read."""
@@ -91,7 +100,27 @@ class CheckEffects:
         rest = replace(drift, changes=tuple(c for c in drift.changes if c.path not in handled))
         if not rest.changes and not rest.removed_directories:
             return []
-        return restore(self._snapshot, rest, self._tree, contents=_nothing_kept, environ=self._environ)
+        return restore(
+            self._snapshot,
+            rest,
+            self._tree,
+            contents=_nothing_kept,
+            displace=self._displace,
+            environ=self._environ,
+        )
+
+    def _displace(self, path: str, fd: int) -> None:
+        """Copies what gives way to the artifacts: nothing tells a check's bytes from a person's."""
+        with files.reporting("write", str(self._rescued)):
+            self._rescued.mkdir(mode=0o700, parents=True, exist_ok=True)
+            name = f"{secrets.token_hex(4)}-{quote(path, safe='')[-100:]}"
+            with (
+                files.closing(files.open_root(self._rescued)) as folder,
+                files.closing(files.create_file(name, dir_fd=folder)) as copy,
+            ):
+                for chunk in files.read_chunks(fd):
+                    files.write_all(copy, chunk)
+                files.sync(copy)
 
     def _sweep(self) -> Problems:
         """Removes what checks made out of sight and the rollback of an ignore rule brought into sight."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from executor.errors import LockHeld, RollbackIncomplete, WorkspaceNotFound, WrongWorkspace
 from executor.events.recorder import EventRecorder
 from executor.host.apply import Transaction
-from executor.host.artifacts import ArtifactFolder
+from executor.host.artifacts import RESCUED, ArtifactFolder
 from executor.host.effects import CheckEffects, Problems
 from executor.host.journal import Side, discard_journal, find_journal, sweep_journals
 from executor.host.lock import WorkspaceLock
@@ -113,7 +113,7 @@ def _rescue(journal: FoundJournal, rollback: RollbackReport, around: Surrounding
     if rollback.problems or rollback.displaced:
         folder = ArtifactFolder(around.state, journal.execution_id)
         folder.create()
-        rescued = folder.path / "rescued"
+        rescued = folder.path / RESCUED
         rescued.mkdir(mode=0o700, exist_ok=True)
         rescue_journal(journal, rollback, rescued)
 
@@ -131,7 +131,7 @@ def _settle(
     try:
         if not transaction.settled:
             # Checks may have been running: what they made and changed is undone with the rest.
-            effects = CheckEffects.of_journal(transaction, tree, around.environ)
+            effects = CheckEffects.of_journal(transaction, tree, around.state, around.environ)
             if effects is not None:
                 _, others = effects.roll_back()
     finally:
