@@ -11,11 +11,13 @@ were found). Every id, time and key column sorts by bytes on every engine.
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy
 from sqlalchemy import (
+    BigInteger,
     Column,
     Float,
     ForeignKey,
@@ -28,10 +30,13 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.type_api import TypeEngine
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from executor.migrations.dialect import Database
 
 metadata: Final = MetaData()
 
@@ -41,7 +46,28 @@ KEY: Final[TypeEngine[str]] = Text().with_variant(Text(collation="C"), "postgres
 # Eight bytes on every engine, called what version 0 called it.
 REAL: Final[TypeEngine[float]] = Float().with_variant(sqlalchemy.REAL(), "sqlite")
 
-NOW: Final = text("(datetime('now'))")
+# Counts, positions and keys do not end at two thousand million; SQLite knows one kind of integer.
+BIG: Final[TypeEngine[int]] = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class _Now(FunctionElement[str]):
+    """UTC in whole seconds as version 0 writes it: `YYYY-MM-DD hh:mm:ss`."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(_Now)
+def _now(element: _Now, compiler: SQLCompiler, **_: object) -> str:
+    return "datetime('now')"
+
+
+@compiles(_Now, "postgresql")
+def _now_postgresql(element: _Now, compiler: SQLCompiler, **_: object) -> str:
+    return "to_char(timezone('UTC', now()), 'YYYY-MM-DD HH24:MI:SS')"
+
+
+NOW: Final = _Now()
 
 executions: Final = Table(
     "executions",
@@ -59,7 +85,7 @@ executions: Final = Table(
     Column("started_at", KEY, nullable=False),
     Column("ended_at", KEY),
     Column("duration_seconds", REAL),
-    Column("files_changed", Integer, server_default=text("0")),
+    Column("files_changed", BIG, server_default=text("0")),
     Column("verification_passed", Integer, server_default=text("0")),
     Column("health_checks_passed", Integer, server_default=text("0")),
     Column("rolled_back", Integer, server_default=text("0")),
@@ -76,7 +102,7 @@ executions: Final = Table(
     Column("workspace_id", KEY),
     Column("title", Text),
     Column("actor", KEY),
-    Column("attempt", Integer),
+    Column("attempt", BIG),
     Column("error_code", KEY),
     Column("base_commit", KEY),
     Column("branch", KEY),
@@ -121,7 +147,7 @@ Index(
     executions.c.started_at,
     executions.c.execution_id,
 )
-# Partial: most rows have no run, and what is asked of a checksum is what was completed with it.
+# Partial: most rows have no run.
 Index(
     "idx_executions_run_id",
     executions.c.run_id,
@@ -130,20 +156,14 @@ Index(
     sqlite_where=executions.c.run_id.is_not(None),
     postgresql_where=executions.c.run_id.is_not(None),
 )
-Index(
-    "idx_executions_checksum",
-    executions.c.checksum,
-    executions.c.started_at,
-    sqlite_where=executions.c.status == text("'completed'"),
-    postgresql_where=executions.c.status == text("'completed'"),
-)
+Index("idx_executions_checksum", executions.c.checksum, executions.c.started_at)
 
 execution_steps: Final = Table(
     "execution_steps",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True, nullable=True),
+    Column("id", BIG, primary_key=True, autoincrement=True, nullable=True),
     Column("execution_id", KEY, ForeignKey("executions.execution_id", ondelete="CASCADE"), nullable=False),
-    Column("step_num", Integer, nullable=False),
+    Column("step_num", BIG, nullable=False),
     Column("step_name", KEY, nullable=False),
     Column("status", KEY, nullable=False),
     Column("started_at", KEY, nullable=False),
@@ -166,8 +186,8 @@ execution_events: Final = Table(
     metadata,
     Column("correlation_id", KEY, nullable=False),
     Column("execution_id", KEY, nullable=False),
-    Column("seq", Integer, nullable=False),
-    Column("position", Integer, nullable=False),
+    Column("seq", BIG, nullable=False),
+    Column("position", BIG, nullable=False),
     Column("event", KEY, nullable=False),
     Column("timestamp", KEY, nullable=False),
     Column("data", Text, nullable=False, server_default=text("'{}'")),
@@ -263,7 +283,7 @@ approvals: Final = Table(
 Index("idx_approvals_correlation_id", approvals.c.correlation_id, approvals.c.checksum)
 
 
-def init_executor_db(db: str | Path | sqlite3.Connection) -> None:
+def init_executor_db(db: Database) -> None:
     """Creates the tables of a new database or brings an existing one up to date.
 
     `db` is a path, a URL or an open connection outside a transaction. Does nothing to a database that is
@@ -274,14 +294,25 @@ def init_executor_db(db: str | Path | sqlite3.Connection) -> None:
     run_migrations(db)
 
 
-def get_db_connection(db: str | Path) -> sqlite3.Connection:
+def get_db_connection(db: str | os.PathLike[str]) -> Any:
     """Opens one connection configured as every connection of ours is; the caller closes it.
 
-    Rows are `sqlite3.Row`, transactions are begun and ended by the caller. Makes no tables; that is
+    A `sqlite3.Connection` with rows of `sqlite3.Row`, or for a URL of PostgreSQL a `psycopg.Connection` with
+    rows of dicts. Transactions are begun and ended by the caller. Makes no tables; that is
     `init_executor_db`. Raises DatabaseDamaged, DatabaseUnavailable, SchemaTooNew or TryAgain.
     """
     from executor.migrations.connection import connect
+    from executor.migrations.target import DatabaseTarget
 
-    connection = connect(db)
+    target = DatabaseTarget.parse(db)
+    if target.is_server:
+        from psycopg.rows import dict_row
+
+        from executor.migrations import server
+
+        of_server = server.connect(target)
+        of_server.row_factory = dict_row  # type: ignore[assignment]
+        return of_server
+    connection = connect(target)
     connection.row_factory = sqlite3.Row
     return connection

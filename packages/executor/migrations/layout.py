@@ -50,7 +50,7 @@ OBJECTS: Final[dict[str, str]] = {
     session TEXT,
     PRIMARY KEY (execution_id)
 )""",
-    "idx_executions_checksum": """CREATE INDEX idx_executions_checksum ON executions (checksum, started_at) WHERE status = 'completed'""",
+    "idx_executions_checksum": """CREATE INDEX idx_executions_checksum ON executions (checksum, started_at)""",
     "idx_executions_correlation_id": """CREATE INDEX idx_executions_correlation_id ON executions (correlation_id, started_at, execution_id)""",
     "idx_executions_parent_execution_id": """CREATE INDEX idx_executions_parent_execution_id ON executions (parent_execution_id, started_at, execution_id)""",
     "idx_executions_plan_id": """CREATE INDEX idx_executions_plan_id ON executions (plan_id)""",
@@ -256,6 +256,20 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
         "created_at",
         "expires_at",
     ),
+}
+
+# Ids, times and keys, which sort by bytes on every engine.
+SORTED_BY_BYTES: Final[dict[str, tuple[str, ...]]] = {
+    "executions": ("execution_id", "plan_id", "changeset_id", "decision_id", "checksum", "verdict", "status", "risk_level", "started_at", "ended_at", "error_step", "created_at", "correlation_id", "parent_execution_id", "trigger_kind", "run_id", "workspace_id", "actor", "error_code", "base_commit", "branch", "session",),
+    "execution_steps": ("execution_id", "step_name", "status", "started_at", "ended_at", "error_code",),
+    "execution_events": ("correlation_id", "execution_id", "event", "timestamp",),
+    "execution_links": ("source_id", "kind", "target_id", "correlation_id",),
+    "plans": ("plan_id", "correlation_id", "created_at",),
+    "changesets": ("changeset_id", "correlation_id", "checksum", "created_at",),
+    "decisions": ("decision_id", "correlation_id", "created_at",),
+    "contents": ("sha256", "correlation_id",),
+    "workspaces": ("workspace_id", "host", "created_at",),
+    "approvals": ("execution_id", "correlation_id", "approval_id", "checksum", "created_at", "expires_at",),
 }
 
 # The table and the columns of each index.

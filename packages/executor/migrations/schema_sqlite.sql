@@ -42,7 +42,7 @@ CREATE TABLE executions (
     PRIMARY KEY (execution_id)
 );
 
-CREATE INDEX idx_executions_checksum ON executions (checksum, started_at) WHERE status = 'completed';
+CREATE INDEX idx_executions_checksum ON executions (checksum, started_at);
 
 CREATE INDEX idx_executions_correlation_id ON executions (correlation_id, started_at, execution_id);
 

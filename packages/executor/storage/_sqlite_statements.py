@@ -79,11 +79,11 @@ SELECT_SIBLINGS: Final = "SELECT executions.execution_id, executions.plan_id, ex
 def select_siblings(*, parent_id: str, execution_id: str, limit: int) -> Bound:
     return SELECT_SIBLINGS, (parent_id, execution_id, limit, 0)
 
-SELECT_ATTEMPT_TREE: Final = "WITH RECURSIVE up(id) AS  (SELECT ? AS id UNION SELECT attempt.parent_execution_id AS parent_execution_id  FROM up CROSS JOIN executions AS attempt  WHERE attempt.execution_id = up.id AND attempt.parent_execution_id IS NOT NULL AND attempt.trigger_kind IN ('repair', 'retry')),  tree(id) AS  (SELECT up.id AS id  FROM up UNION SELECT other.execution_id AS execution_id  FROM tree CROSS JOIN executions AS other  WHERE other.parent_execution_id = tree.id AND other.trigger_kind IN ('repair', 'retry'))  SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM tree CROSS JOIN executions  WHERE executions.execution_id = tree.id ORDER BY executions.started_at, executions.execution_id  LIMIT ? OFFSET ?"
+SELECT_ATTEMPT_TREE: Final = "WITH RECURSIVE up(id) AS  (SELECT ? AS id UNION SELECT attempt.parent_execution_id AS parent_execution_id  FROM up CROSS JOIN executions AS attempt  WHERE attempt.execution_id = up.id AND CASE WHEN (up.id IS NOT NULL) THEN attempt.parent_execution_id END IS NOT NULL AND CASE WHEN (up.id IS NOT NULL) THEN attempt.trigger_kind END IN ('repair', 'retry')),  tree(id) AS  (SELECT up.id AS id  FROM up UNION SELECT other.execution_id AS execution_id  FROM tree CROSS JOIN executions AS other  WHERE other.parent_execution_id = tree.id AND CASE WHEN (tree.id IS NOT NULL) THEN other.trigger_kind END IN ('repair', 'retry'))  SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM tree CROSS JOIN executions  WHERE executions.execution_id = tree.id ORDER BY executions.started_at, executions.execution_id  LIMIT ? OFFSET ?"
 def select_attempt_tree(*, execution_id: str, limit: int) -> Bound:
     return SELECT_ATTEMPT_TREE, (execution_id, limit, 0)
 
-SELECT_UNRESOLVED: Final = "SELECT 1  FROM executions  WHERE executions.execution_id = ? AND (executions.status IN ('failed', 'rolled_back') OR executions.status = 'pending' AND executions.verdict = 'need_approval') AND executions.started_at >= coalesce((SELECT substr(replace(schema_migrations.applied_at, ' ', 'T'), 1, 19) AS substr_1  FROM schema_migrations  WHERE schema_migrations.version = 1), '') AND coalesce((SELECT execution_events.event  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event IN ('dismissed', 'undismissed') ORDER BY execution_events.seq DESC  LIMIT 1 OFFSET ?), '') != 'dismissed' AND NOT (EXISTS (WITH RECURSIVE tree(id) AS  (WITH RECURSIVE up(id) AS  (SELECT executions.execution_id AS id UNION SELECT attempt.parent_execution_id AS parent_execution_id  FROM up CROSS JOIN executions AS attempt  WHERE attempt.execution_id = up.id AND attempt.parent_execution_id IS NOT NULL AND attempt.trigger_kind IN ('repair', 'retry'))  SELECT up.id AS id  FROM up UNION SELECT other.execution_id AS execution_id  FROM tree CROSS JOIN executions AS other  WHERE other.parent_execution_id = tree.id AND other.trigger_kind IN ('repair', 'retry'))  SELECT 1  FROM tree CROSS JOIN executions AS later  WHERE later.execution_id = tree.id AND later.status = 'completed' AND later.started_at > executions.started_at AND NOT (EXISTS (SELECT 1  FROM execution_links CROSS JOIN executions AS reverting  WHERE execution_links.target_id = later.execution_id AND execution_links.kind = 'reverts' AND reverting.execution_id = execution_links.source_id AND reverting.status = 'completed'))))"
+SELECT_UNRESOLVED: Final = "SELECT 1  FROM executions  WHERE executions.execution_id = ? AND (executions.status IN ('failed', 'rolled_back') OR executions.status = 'pending' AND executions.verdict = 'need_approval') AND executions.started_at >= coalesce((SELECT substr(replace(schema_migrations.applied_at, ' ', 'T'), 1, 19) AS substr_1  FROM schema_migrations  WHERE schema_migrations.version = 1), '') AND coalesce((SELECT execution_events.event  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event IN ('dismissed', 'undismissed') ORDER BY execution_events.seq DESC  LIMIT 1 OFFSET ?), '') != 'dismissed' AND NOT (EXISTS (WITH RECURSIVE tree(id) AS  (WITH RECURSIVE up(id) AS  (SELECT executions.execution_id AS id UNION SELECT attempt.parent_execution_id AS parent_execution_id  FROM up CROSS JOIN executions AS attempt  WHERE attempt.execution_id = up.id AND CASE WHEN (up.id IS NOT NULL) THEN attempt.parent_execution_id END IS NOT NULL AND CASE WHEN (up.id IS NOT NULL) THEN attempt.trigger_kind END IN ('repair', 'retry'))  SELECT up.id AS id  FROM up UNION SELECT other.execution_id AS execution_id  FROM tree CROSS JOIN executions AS other  WHERE other.parent_execution_id = tree.id AND CASE WHEN (tree.id IS NOT NULL) THEN other.trigger_kind END IN ('repair', 'retry'))  SELECT 1  FROM tree CROSS JOIN executions AS later  WHERE later.execution_id = tree.id AND CASE WHEN (tree.id IS NOT NULL) THEN later.status END = 'completed' AND CASE WHEN (tree.id IS NOT NULL) THEN later.started_at END > executions.started_at AND NOT (EXISTS (SELECT 1  FROM execution_links CROSS JOIN executions AS reverting  WHERE execution_links.target_id = tree.id AND execution_links.kind = 'reverts' AND reverting.execution_id = execution_links.source_id AND CASE WHEN (execution_links.source_id IS NOT NULL) THEN reverting.status END = 'completed'))))"
 def select_unresolved(*, execution_id: str) -> Bound:
     return SELECT_UNRESOLVED, (execution_id, 0)
 
@@ -235,75 +235,51 @@ LIST_DURATIONS: Final = 'SELECT executions.duration_seconds  FROM executions'
 def list_durations() -> Bound:
     return LIST_DURATIONS, ()
 
-WHERE_ACTOR_IS: Final = 'executions.actor = ?'
-def where_actor_is(*, value: str) -> Bound:
-    return WHERE_ACTOR_IS, (value,)
+WHERE_RUN_ID_IS: Final = 'executions.run_id = ?'
+def where_run_id_is(*, value: str) -> Bound:
+    return WHERE_RUN_ID_IS, (value,)
 
-WHERE_ACTOR_ONE_OF: Final = 'executions.actor IN (SELECT value FROM json_each(?))'
-def where_actor_one_of(*, values: str) -> Bound:
-    return WHERE_ACTOR_ONE_OF, (values,)
+WHERE_RUN_ID_ALSO_IS: Final = 'CAST(executions.run_id AS TEXT) = ?'
+def where_run_id_also_is(*, value: str) -> Bound:
+    return WHERE_RUN_ID_ALSO_IS, (value,)
 
-WHERE_ACTOR_NONE_OF: Final = 'executions.actor IS NULL OR executions.actor NOT IN (SELECT value FROM json_each(?))'
-def where_actor_none_of(*, values: str) -> Bound:
-    return WHERE_ACTOR_NONE_OF, (values,)
+WHERE_RUN_ID_ONE_OF: Final = 'CAST(executions.run_id AS TEXT) IN (SELECT value FROM json_each(?))'
+def where_run_id_one_of(*, values: str) -> Bound:
+    return WHERE_RUN_ID_ONE_OF, (values,)
 
-WHERE_BASE_COMMIT_IS: Final = 'executions.base_commit = ?'
-def where_base_commit_is(*, value: str) -> Bound:
-    return WHERE_BASE_COMMIT_IS, (value,)
-
-WHERE_BASE_COMMIT_ONE_OF: Final = 'executions.base_commit IN (SELECT value FROM json_each(?))'
-def where_base_commit_one_of(*, values: str) -> Bound:
-    return WHERE_BASE_COMMIT_ONE_OF, (values,)
-
-WHERE_BASE_COMMIT_NONE_OF: Final = 'executions.base_commit IS NULL OR executions.base_commit NOT IN (SELECT value FROM json_each(?))'
-def where_base_commit_none_of(*, values: str) -> Bound:
-    return WHERE_BASE_COMMIT_NONE_OF, (values,)
+WHERE_RUN_ID_NONE_OF: Final = 'executions.run_id IS NULL OR CAST(executions.run_id AS TEXT) NOT IN (SELECT value FROM json_each(?))'
+def where_run_id_none_of(*, values: str) -> Bound:
+    return WHERE_RUN_ID_NONE_OF, (values,)
 
 WHERE_PARENT_EXECUTION_ID_IS: Final = 'executions.parent_execution_id = ?'
 def where_parent_execution_id_is(*, value: str) -> Bound:
     return WHERE_PARENT_EXECUTION_ID_IS, (value,)
 
-WHERE_PARENT_EXECUTION_ID_ONE_OF: Final = 'executions.parent_execution_id IN (SELECT value FROM json_each(?))'
+WHERE_PARENT_EXECUTION_ID_ALSO_IS: Final = 'CAST(executions.parent_execution_id AS TEXT) = ?'
+def where_parent_execution_id_also_is(*, value: str) -> Bound:
+    return WHERE_PARENT_EXECUTION_ID_ALSO_IS, (value,)
+
+WHERE_PARENT_EXECUTION_ID_ONE_OF: Final = 'CAST(executions.parent_execution_id AS TEXT) IN (SELECT value FROM json_each(?))'
 def where_parent_execution_id_one_of(*, values: str) -> Bound:
     return WHERE_PARENT_EXECUTION_ID_ONE_OF, (values,)
 
-WHERE_PARENT_EXECUTION_ID_NONE_OF: Final = 'executions.parent_execution_id IS NULL OR executions.parent_execution_id NOT IN (SELECT value FROM json_each(?))'
+WHERE_PARENT_EXECUTION_ID_NONE_OF: Final = 'executions.parent_execution_id IS NULL OR CAST(executions.parent_execution_id AS TEXT) NOT IN (SELECT value FROM json_each(?))'
 def where_parent_execution_id_none_of(*, values: str) -> Bound:
     return WHERE_PARENT_EXECUTION_ID_NONE_OF, (values,)
 
-WHERE_RISK_LEVEL_IS: Final = 'executions.risk_level = ?'
-def where_risk_level_is(*, value: str) -> Bound:
-    return WHERE_RISK_LEVEL_IS, (value,)
-
-WHERE_RISK_LEVEL_ONE_OF: Final = 'executions.risk_level IN (SELECT value FROM json_each(?))'
-def where_risk_level_one_of(*, values: str) -> Bound:
-    return WHERE_RISK_LEVEL_ONE_OF, (values,)
-
-WHERE_RISK_LEVEL_NONE_OF: Final = 'executions.risk_level IS NULL OR executions.risk_level NOT IN (SELECT value FROM json_each(?))'
-def where_risk_level_none_of(*, values: str) -> Bound:
-    return WHERE_RISK_LEVEL_NONE_OF, (values,)
-
-WHERE_RUN_ID_IS: Final = 'executions.run_id = ?'
-def where_run_id_is(*, value: str) -> Bound:
-    return WHERE_RUN_ID_IS, (value,)
-
-WHERE_RUN_ID_ONE_OF: Final = 'executions.run_id IN (SELECT value FROM json_each(?))'
-def where_run_id_one_of(*, values: str) -> Bound:
-    return WHERE_RUN_ID_ONE_OF, (values,)
-
-WHERE_RUN_ID_NONE_OF: Final = 'executions.run_id IS NULL OR executions.run_id NOT IN (SELECT value FROM json_each(?))'
-def where_run_id_none_of(*, values: str) -> Bound:
-    return WHERE_RUN_ID_NONE_OF, (values,)
-
-WHERE_STATUS_IS: Final = 'executions.status = CAST(? AS TEXT)'
+WHERE_STATUS_IS: Final = 'executions.status = ?'
 def where_status_is(*, value: str) -> Bound:
     return WHERE_STATUS_IS, (value,)
 
-WHERE_STATUS_ONE_OF: Final = 'executions.status IN (SELECT value FROM json_each(?))'
+WHERE_STATUS_ALSO_IS: Final = 'CAST(executions.status AS TEXT) = ?'
+def where_status_also_is(*, value: str) -> Bound:
+    return WHERE_STATUS_ALSO_IS, (value,)
+
+WHERE_STATUS_ONE_OF: Final = 'CAST(executions.status AS TEXT) IN (SELECT value FROM json_each(?))'
 def where_status_one_of(*, values: str) -> Bound:
     return WHERE_STATUS_ONE_OF, (values,)
 
-WHERE_STATUS_NONE_OF: Final = 'executions.status IS NULL OR executions.status NOT IN (SELECT value FROM json_each(?))'
+WHERE_STATUS_NONE_OF: Final = 'executions.status IS NULL OR CAST(executions.status AS TEXT) NOT IN (SELECT value FROM json_each(?))'
 def where_status_none_of(*, values: str) -> Bound:
     return WHERE_STATUS_NONE_OF, (values,)
 
@@ -311,17 +287,73 @@ WHERE_VERDICT_IS: Final = 'executions.verdict = ?'
 def where_verdict_is(*, value: str) -> Bound:
     return WHERE_VERDICT_IS, (value,)
 
-WHERE_VERDICT_ONE_OF: Final = 'executions.verdict IN (SELECT value FROM json_each(?))'
+WHERE_VERDICT_ALSO_IS: Final = 'CAST(executions.verdict AS TEXT) = ?'
+def where_verdict_also_is(*, value: str) -> Bound:
+    return WHERE_VERDICT_ALSO_IS, (value,)
+
+WHERE_VERDICT_ONE_OF: Final = 'CAST(executions.verdict AS TEXT) IN (SELECT value FROM json_each(?))'
 def where_verdict_one_of(*, values: str) -> Bound:
     return WHERE_VERDICT_ONE_OF, (values,)
 
-WHERE_VERDICT_NONE_OF: Final = 'executions.verdict IS NULL OR executions.verdict NOT IN (SELECT value FROM json_each(?))'
+WHERE_VERDICT_NONE_OF: Final = 'executions.verdict IS NULL OR CAST(executions.verdict AS TEXT) NOT IN (SELECT value FROM json_each(?))'
 def where_verdict_none_of(*, values: str) -> Bound:
     return WHERE_VERDICT_NONE_OF, (values,)
+
+WHERE_RISK_LEVEL_IS: Final = 'executions.risk_level = ?'
+def where_risk_level_is(*, value: str) -> Bound:
+    return WHERE_RISK_LEVEL_IS, (value,)
+
+WHERE_RISK_LEVEL_ALSO_IS: Final = 'CAST(executions.risk_level AS TEXT) = ?'
+def where_risk_level_also_is(*, value: str) -> Bound:
+    return WHERE_RISK_LEVEL_ALSO_IS, (value,)
+
+WHERE_RISK_LEVEL_ONE_OF: Final = 'CAST(executions.risk_level AS TEXT) IN (SELECT value FROM json_each(?))'
+def where_risk_level_one_of(*, values: str) -> Bound:
+    return WHERE_RISK_LEVEL_ONE_OF, (values,)
+
+WHERE_RISK_LEVEL_NONE_OF: Final = 'executions.risk_level IS NULL OR CAST(executions.risk_level AS TEXT) NOT IN (SELECT value FROM json_each(?))'
+def where_risk_level_none_of(*, values: str) -> Bound:
+    return WHERE_RISK_LEVEL_NONE_OF, (values,)
+
+WHERE_ACTOR_IS: Final = 'executions.actor = ?'
+def where_actor_is(*, value: str) -> Bound:
+    return WHERE_ACTOR_IS, (value,)
+
+WHERE_ACTOR_ALSO_IS: Final = 'CAST(executions.actor AS TEXT) = ?'
+def where_actor_also_is(*, value: str) -> Bound:
+    return WHERE_ACTOR_ALSO_IS, (value,)
+
+WHERE_ACTOR_ONE_OF: Final = 'CAST(executions.actor AS TEXT) IN (SELECT value FROM json_each(?))'
+def where_actor_one_of(*, values: str) -> Bound:
+    return WHERE_ACTOR_ONE_OF, (values,)
+
+WHERE_ACTOR_NONE_OF: Final = 'executions.actor IS NULL OR CAST(executions.actor AS TEXT) NOT IN (SELECT value FROM json_each(?))'
+def where_actor_none_of(*, values: str) -> Bound:
+    return WHERE_ACTOR_NONE_OF, (values,)
+
+WHERE_BASE_COMMIT_IS: Final = 'executions.base_commit = ?'
+def where_base_commit_is(*, value: str) -> Bound:
+    return WHERE_BASE_COMMIT_IS, (value,)
+
+WHERE_BASE_COMMIT_ALSO_IS: Final = 'CAST(executions.base_commit AS TEXT) = ?'
+def where_base_commit_also_is(*, value: str) -> Bound:
+    return WHERE_BASE_COMMIT_ALSO_IS, (value,)
+
+WHERE_BASE_COMMIT_ONE_OF: Final = 'CAST(executions.base_commit AS TEXT) IN (SELECT value FROM json_each(?))'
+def where_base_commit_one_of(*, values: str) -> Bound:
+    return WHERE_BASE_COMMIT_ONE_OF, (values,)
+
+WHERE_BASE_COMMIT_NONE_OF: Final = 'executions.base_commit IS NULL OR CAST(executions.base_commit AS TEXT) NOT IN (SELECT value FROM json_each(?))'
+def where_base_commit_none_of(*, values: str) -> Bound:
+    return WHERE_BASE_COMMIT_NONE_OF, (values,)
 
 WHERE_CORRELATION_ID_IS: Final = 'executions.correlation_id = ?'
 def where_correlation_id_is(*, value: str) -> Bound:
     return WHERE_CORRELATION_ID_IS, (value,)
+
+WHERE_CORRELATION_ID_ALSO_IS: Final = 'coalesce(executions.correlation_id, executions.execution_id) = ?'
+def where_correlation_id_also_is(*, value: str) -> Bound:
+    return WHERE_CORRELATION_ID_ALSO_IS, (value,)
 
 WHERE_CORRELATION_ID_ONE_OF: Final = 'coalesce(executions.correlation_id, executions.execution_id) IN (SELECT value FROM json_each(?))'
 def where_correlation_id_one_of(*, values: str) -> Bound:
@@ -335,6 +367,10 @@ WHERE_TRIGGER_KIND_IS: Final = 'executions.trigger_kind = ?'
 def where_trigger_kind_is(*, value: str) -> Bound:
     return WHERE_TRIGGER_KIND_IS, (value,)
 
+WHERE_TRIGGER_KIND_ALSO_IS: Final = "coalesce(executions.trigger_kind, 'manual') = ?"
+def where_trigger_kind_also_is(*, value: str) -> Bound:
+    return WHERE_TRIGGER_KIND_ALSO_IS, (value,)
+
 WHERE_TRIGGER_KIND_ONE_OF: Final = "coalesce(executions.trigger_kind, 'manual') IN (SELECT value FROM json_each(?))"
 def where_trigger_kind_one_of(*, values: str) -> Bound:
     return WHERE_TRIGGER_KIND_ONE_OF, (values,)
@@ -347,6 +383,10 @@ WHERE_WORKSPACE_ID_IS: Final = 'executions.workspace_id = ?'
 def where_workspace_id_is(*, value: str) -> Bound:
     return WHERE_WORKSPACE_ID_IS, (value,)
 
+WHERE_WORKSPACE_ID_ALSO_IS: Final = 'coalesce(executions.workspace_id, ?) = ?'
+def where_workspace_id_also_is(*, own_workspace_id: str, value: str) -> Bound:
+    return WHERE_WORKSPACE_ID_ALSO_IS, (own_workspace_id, value)
+
 WHERE_WORKSPACE_ID_ONE_OF: Final = 'coalesce(executions.workspace_id, ?) IN (SELECT value FROM json_each(?))'
 def where_workspace_id_one_of(*, own_workspace_id: str, values: str) -> Bound:
     return WHERE_WORKSPACE_ID_ONE_OF, (own_workspace_id, values)
@@ -354,6 +394,14 @@ def where_workspace_id_one_of(*, own_workspace_id: str, values: str) -> Bound:
 WHERE_WORKSPACE_ID_NONE_OF: Final = 'coalesce(executions.workspace_id, ?) NOT IN (SELECT value FROM json_each(?))'
 def where_workspace_id_none_of(*, own_workspace_id: str, values: str) -> Bound:
     return WHERE_WORKSPACE_ID_NONE_OF, (own_workspace_id, values)
+
+WHERE_VERDICT_AMONG: Final = 'executions.verdict IN (SELECT value FROM json_each(?))'
+def where_verdict_among(*, values: str) -> Bound:
+    return WHERE_VERDICT_AMONG, (values,)
+
+WHERE_RISK_LEVEL_AMONG: Final = 'executions.risk_level IN (SELECT value FROM json_each(?))'
+def where_risk_level_among(*, values: str) -> Bound:
+    return WHERE_RISK_LEVEL_AMONG, (values,)
 
 WHERE_CORRELATION_ID_IS_OWN: Final = 'executions.correlation_id IS NULL AND executions.execution_id = ?'
 def where_correlation_id_is_own(*, value: str) -> Bound:
@@ -375,9 +423,9 @@ WHERE_PLAN_ID_IS: Final = 'executions.plan_id = ?'
 def where_plan_id_is(*, value: str) -> Bound:
     return WHERE_PLAN_ID_IS, (value,)
 
-WHERE_COMPLETED: Final = "executions.status = 'completed'"
-def where_completed() -> Bound:
-    return WHERE_COMPLETED, ()
+WHERE_ALSO_COMPLETED: Final = "CAST(executions.status AS TEXT) = 'completed'"
+def where_also_completed() -> Bound:
+    return WHERE_ALSO_COMPLETED, ()
 
 WHERE_RUNNING: Final = "executions.status IN ('applying', 'backing_up', 'health_checking', 'pending', 'validating', 'verifying') AND executions.started_at >= coalesce((SELECT substr(replace(schema_migrations.applied_at, ' ', 'T'), 1, 19) AS substr_1  FROM schema_migrations  WHERE schema_migrations.version = 1), '')"
 def where_running() -> Bound:
@@ -407,15 +455,15 @@ WHERE_NOT_AWAITING: Final = "NOT (executions.status = 'pending' AND executions.v
 def where_not_awaiting() -> Bound:
     return WHERE_NOT_AWAITING, ()
 
-WHERE_UNSETTLED: Final = "executions.started_at >= coalesce((SELECT substr(replace(schema_migrations.applied_at, ' ', 'T'), 1, 19) AS substr_1  FROM schema_migrations  WHERE schema_migrations.version = 1), '') AND coalesce((SELECT execution_events.event  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event IN ('dismissed', 'undismissed') ORDER BY execution_events.seq DESC  LIMIT 1 OFFSET ?), '') != 'dismissed' AND NOT (EXISTS (WITH RECURSIVE tree(id) AS  (WITH RECURSIVE up(id) AS  (SELECT executions.execution_id AS id UNION SELECT attempt.parent_execution_id AS parent_execution_id  FROM up CROSS JOIN executions AS attempt  WHERE attempt.execution_id = up.id AND attempt.parent_execution_id IS NOT NULL AND attempt.trigger_kind IN ('repair', 'retry'))  SELECT up.id AS id  FROM up UNION SELECT other.execution_id AS execution_id  FROM tree CROSS JOIN executions AS other  WHERE other.parent_execution_id = tree.id AND other.trigger_kind IN ('repair', 'retry'))  SELECT 1  FROM tree CROSS JOIN executions AS later  WHERE later.execution_id = tree.id AND later.status = 'completed' AND later.started_at > executions.started_at AND NOT (EXISTS (SELECT 1  FROM execution_links CROSS JOIN executions AS reverting  WHERE execution_links.target_id = later.execution_id AND execution_links.kind = 'reverts' AND reverting.execution_id = execution_links.source_id AND reverting.status = 'completed'))))"
+WHERE_UNSETTLED: Final = "executions.started_at >= coalesce((SELECT substr(replace(schema_migrations.applied_at, ' ', 'T'), 1, 19) AS substr_1  FROM schema_migrations  WHERE schema_migrations.version = 1), '') AND coalesce((SELECT execution_events.event  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event IN ('dismissed', 'undismissed') ORDER BY execution_events.seq DESC  LIMIT 1 OFFSET ?), '') != 'dismissed' AND NOT (EXISTS (WITH RECURSIVE tree(id) AS  (WITH RECURSIVE up(id) AS  (SELECT executions.execution_id AS id UNION SELECT attempt.parent_execution_id AS parent_execution_id  FROM up CROSS JOIN executions AS attempt  WHERE attempt.execution_id = up.id AND CASE WHEN (up.id IS NOT NULL) THEN attempt.parent_execution_id END IS NOT NULL AND CASE WHEN (up.id IS NOT NULL) THEN attempt.trigger_kind END IN ('repair', 'retry'))  SELECT up.id AS id  FROM up UNION SELECT other.execution_id AS execution_id  FROM tree CROSS JOIN executions AS other  WHERE other.parent_execution_id = tree.id AND CASE WHEN (tree.id IS NOT NULL) THEN other.trigger_kind END IN ('repair', 'retry'))  SELECT 1  FROM tree CROSS JOIN executions AS later  WHERE later.execution_id = tree.id AND CASE WHEN (tree.id IS NOT NULL) THEN later.status END = 'completed' AND CASE WHEN (tree.id IS NOT NULL) THEN later.started_at END > executions.started_at AND NOT (EXISTS (SELECT 1  FROM execution_links CROSS JOIN executions AS reverting  WHERE execution_links.target_id = tree.id AND execution_links.kind = 'reverts' AND reverting.execution_id = execution_links.source_id AND CASE WHEN (execution_links.source_id IS NOT NULL) THEN reverting.status END = 'completed'))))"
 def where_unsettled() -> Bound:
     return WHERE_UNSETTLED, (0,)
 
-WHERE_UNRESOLVED: Final = "(executions.status IN ('failed', 'rolled_back') OR executions.status = 'pending' AND executions.verdict = 'need_approval') AND executions.started_at >= coalesce((SELECT substr(replace(schema_migrations.applied_at, ' ', 'T'), 1, 19) AS substr_1  FROM schema_migrations  WHERE schema_migrations.version = 1), '') AND coalesce((SELECT execution_events.event  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event IN ('dismissed', 'undismissed') ORDER BY execution_events.seq DESC  LIMIT 1 OFFSET ?), '') != 'dismissed' AND NOT (EXISTS (WITH RECURSIVE tree(id) AS  (WITH RECURSIVE up(id) AS  (SELECT executions.execution_id AS id UNION SELECT attempt.parent_execution_id AS parent_execution_id  FROM up CROSS JOIN executions AS attempt  WHERE attempt.execution_id = up.id AND attempt.parent_execution_id IS NOT NULL AND attempt.trigger_kind IN ('repair', 'retry'))  SELECT up.id AS id  FROM up UNION SELECT other.execution_id AS execution_id  FROM tree CROSS JOIN executions AS other  WHERE other.parent_execution_id = tree.id AND other.trigger_kind IN ('repair', 'retry'))  SELECT 1  FROM tree CROSS JOIN executions AS later  WHERE later.execution_id = tree.id AND later.status = 'completed' AND later.started_at > executions.started_at AND NOT (EXISTS (SELECT 1  FROM execution_links CROSS JOIN executions AS reverting  WHERE execution_links.target_id = later.execution_id AND execution_links.kind = 'reverts' AND reverting.execution_id = execution_links.source_id AND reverting.status = 'completed'))))"
+WHERE_UNRESOLVED: Final = "(executions.status IN ('failed', 'rolled_back') OR executions.status = 'pending' AND executions.verdict = 'need_approval') AND executions.started_at >= coalesce((SELECT substr(replace(schema_migrations.applied_at, ' ', 'T'), 1, 19) AS substr_1  FROM schema_migrations  WHERE schema_migrations.version = 1), '') AND coalesce((SELECT execution_events.event  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event IN ('dismissed', 'undismissed') ORDER BY execution_events.seq DESC  LIMIT 1 OFFSET ?), '') != 'dismissed' AND NOT (EXISTS (WITH RECURSIVE tree(id) AS  (WITH RECURSIVE up(id) AS  (SELECT executions.execution_id AS id UNION SELECT attempt.parent_execution_id AS parent_execution_id  FROM up CROSS JOIN executions AS attempt  WHERE attempt.execution_id = up.id AND CASE WHEN (up.id IS NOT NULL) THEN attempt.parent_execution_id END IS NOT NULL AND CASE WHEN (up.id IS NOT NULL) THEN attempt.trigger_kind END IN ('repair', 'retry'))  SELECT up.id AS id  FROM up UNION SELECT other.execution_id AS execution_id  FROM tree CROSS JOIN executions AS other  WHERE other.parent_execution_id = tree.id AND CASE WHEN (tree.id IS NOT NULL) THEN other.trigger_kind END IN ('repair', 'retry'))  SELECT 1  FROM tree CROSS JOIN executions AS later  WHERE later.execution_id = tree.id AND CASE WHEN (tree.id IS NOT NULL) THEN later.status END = 'completed' AND CASE WHEN (tree.id IS NOT NULL) THEN later.started_at END > executions.started_at AND NOT (EXISTS (SELECT 1  FROM execution_links CROSS JOIN executions AS reverting  WHERE execution_links.target_id = tree.id AND execution_links.kind = 'reverts' AND reverting.execution_id = execution_links.source_id AND CASE WHEN (execution_links.source_id IS NOT NULL) THEN reverting.status END = 'completed'))))"
 def where_unresolved() -> Bound:
     return WHERE_UNRESOLVED, (0,)
 
-WHERE_NOT_UNRESOLVED: Final = "NOT ((executions.status IN ('failed', 'rolled_back') OR executions.status = 'pending' AND executions.verdict = 'need_approval') AND executions.started_at >= coalesce((SELECT substr(replace(schema_migrations.applied_at, ' ', 'T'), 1, 19) AS substr_1  FROM schema_migrations  WHERE schema_migrations.version = 1), '') AND coalesce((SELECT execution_events.event  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event IN ('dismissed', 'undismissed') ORDER BY execution_events.seq DESC  LIMIT 1 OFFSET ?), '') != 'dismissed' AND NOT (EXISTS (WITH RECURSIVE tree(id) AS  (WITH RECURSIVE up(id) AS  (SELECT executions.execution_id AS id UNION SELECT attempt.parent_execution_id AS parent_execution_id  FROM up CROSS JOIN executions AS attempt  WHERE attempt.execution_id = up.id AND attempt.parent_execution_id IS NOT NULL AND attempt.trigger_kind IN ('repair', 'retry'))  SELECT up.id AS id  FROM up UNION SELECT other.execution_id AS execution_id  FROM tree CROSS JOIN executions AS other  WHERE other.parent_execution_id = tree.id AND other.trigger_kind IN ('repair', 'retry'))  SELECT 1  FROM tree CROSS JOIN executions AS later  WHERE later.execution_id = tree.id AND later.status = 'completed' AND later.started_at > executions.started_at AND NOT (EXISTS (SELECT 1  FROM execution_links CROSS JOIN executions AS reverting  WHERE execution_links.target_id = later.execution_id AND execution_links.kind = 'reverts' AND reverting.execution_id = execution_links.source_id AND reverting.status = 'completed')))))"
+WHERE_NOT_UNRESOLVED: Final = "NOT ((executions.status IN ('failed', 'rolled_back') OR executions.status = 'pending' AND executions.verdict = 'need_approval') AND executions.started_at >= coalesce((SELECT substr(replace(schema_migrations.applied_at, ' ', 'T'), 1, 19) AS substr_1  FROM schema_migrations  WHERE schema_migrations.version = 1), '') AND coalesce((SELECT execution_events.event  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event IN ('dismissed', 'undismissed') ORDER BY execution_events.seq DESC  LIMIT 1 OFFSET ?), '') != 'dismissed' AND NOT (EXISTS (WITH RECURSIVE tree(id) AS  (WITH RECURSIVE up(id) AS  (SELECT executions.execution_id AS id UNION SELECT attempt.parent_execution_id AS parent_execution_id  FROM up CROSS JOIN executions AS attempt  WHERE attempt.execution_id = up.id AND CASE WHEN (up.id IS NOT NULL) THEN attempt.parent_execution_id END IS NOT NULL AND CASE WHEN (up.id IS NOT NULL) THEN attempt.trigger_kind END IN ('repair', 'retry'))  SELECT up.id AS id  FROM up UNION SELECT other.execution_id AS execution_id  FROM tree CROSS JOIN executions AS other  WHERE other.parent_execution_id = tree.id AND CASE WHEN (tree.id IS NOT NULL) THEN other.trigger_kind END IN ('repair', 'retry'))  SELECT 1  FROM tree CROSS JOIN executions AS later  WHERE later.execution_id = tree.id AND CASE WHEN (tree.id IS NOT NULL) THEN later.status END = 'completed' AND CASE WHEN (tree.id IS NOT NULL) THEN later.started_at END > executions.started_at AND NOT (EXISTS (SELECT 1  FROM execution_links CROSS JOIN executions AS reverting  WHERE execution_links.target_id = tree.id AND execution_links.kind = 'reverts' AND reverting.execution_id = execution_links.source_id AND CASE WHEN (execution_links.source_id IS NOT NULL) THEN reverting.status END = 'completed')))))"
 def where_not_unresolved() -> Bound:
     return WHERE_NOT_UNRESOLVED, (0,)
 

@@ -25,6 +25,8 @@ _COLUMNS: Final = {"workspace": "workspace_id", "commit": "base_commit"}
 
 # Filters that an index answers in order, the one that leaves the fewest rows first.
 _LEADERS: Final = ("correlation_id", "parent_execution_id", "run_id", "status", "workspace", "trigger_kind")
+# Filters with an index that gives their rows in no order.
+SOUGHT: Final = ("verdict", "risk_level")
 # More parts than this cost more than sorting.
 _MOST_PARTS: Final = 8
 
@@ -84,14 +86,21 @@ def _stored_time(name: str, text: str | None) -> str | None:
     return format_time(parse_time(text, name), name)
 
 
-def conditions(filter: ExecutionFilter, engine: Engine, own_workspace_id: str | None) -> Conditions:
-    """What a checked filter asks. Raises InvalidFilter for a path pattern that can match nothing."""
+def conditions(
+    filter: ExecutionFilter, engine: Engine, own_workspace_id: str | None, *, seek: str | None = None
+) -> Conditions:
+    """What a checked filter asks. Raises InvalidFilter for a path pattern that can match nothing.
+
+    `seek` names a filter (one of SOUGHT) whose index shall find the rows, which are then sorted.
+    """
     building = _Building(engine, own_workspace_id)
-    leader = _leader(filter)
+    leader = None if seek else _leader(filter)
     rest: list[Bound] = []
     for name in _VALUES:
         wanted, unwanted = _sorted_out(getattr(filter, name))
-        if wanted and name != leader:
+        if wanted and name == seek:
+            rest.append(building.among(name, wanted))
+        elif wanted and name != leader:
             rest.append(building.any_of(name, wanted))
         if unwanted:
             rest.append(building.none_of(name, unwanted))
@@ -101,12 +110,31 @@ def conditions(filter: ExecutionFilter, engine: Engine, own_workspace_id: str | 
         return Conditions((tuple(rest),))
     if leader == "unresolved":
         sql = engine.sql
-        return Conditions(
-            ((sql.where_failed(),), (sql.where_rolled_back(),), (sql.where_awaiting(),))
-        ).with_all([*rest, sql.where_unsettled()])
+        kinds = (sql.where_failed(), sql.where_rolled_back(), sql.where_awaiting())
+        return Conditions(tuple((kind,) for kind in kinds)).with_all([*rest, sql.where_unsettled()])
     wanted, _ = _sorted_out(getattr(filter, leader))
     parts = [part for value in wanted for part in building.parts(leader, value)]
     return Conditions(tuple((part,) for part in parts)).with_all(rest)
+
+
+def in_workspace(workspace_id: str, engine: Engine, own_workspace_id: str | None) -> Bound:
+    """A condition beside another that leads."""
+    return _Building(engine, own_workspace_id).any_of("workspace", [workspace_id])
+
+
+def sought(filter: ExecutionFilter, engine: Engine) -> tuple[str, Bound] | None:
+    """A filter whose values may be rare, and the condition to find that out with; else None.
+
+    Its index gives the rows in no useful order. That is the best way to a few rows and the worst to many:
+    while these are everywhere, walking along the times finds a page of them at once.
+    """
+    if _leader(filter) is not None:
+        return None
+    for name in SOUGHT:
+        wanted, _ = _sorted_out(getattr(filter, name))
+        if wanted:
+            return name, _Building(engine, None).among(name, wanted)
+    return None
 
 
 def _leader(filter: ExecutionFilter) -> str | None:
@@ -156,9 +184,11 @@ class _Building:
 
     def any_of(self, name: str, values: Sequence[str]) -> Bound:
         if len(values) == 1:
-            text, parameters = joined(" OR ", self.parts(name, values[0]))
-            return f"({text})", parameters
+            return self._clause(name, "also_is")(value=values[0], **self._keywords(name))
         return self._clause(name, "one_of")(values=self._engine.text_list(values), **self._keywords(name))
+
+    def among(self, name: str, values: Sequence[str]) -> Bound:
+        return self._clause(name, "among")(values=self._engine.text_list(values))
 
     def none_of(self, name: str, values: Sequence[str]) -> Bound:
         text, parameters = self._clause(name, "none_of")(

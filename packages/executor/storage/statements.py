@@ -29,6 +29,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     cast,
     column,
     exists,
@@ -377,6 +378,15 @@ def select_siblings() -> Select[Any]:
     )
 
 
+def _seen_from(other: ColumnElement[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """`value`, as if it depended on `other`, which is never NULL where the two meet.
+
+    A condition on the joined table alone makes a SQLite with statistics build a filter from all of that
+    table first, for each execution that is asked about.
+    """
+    return case((other.is_not(None), value))
+
+
 def _attempt_tree(start: ColumnElement[str], *, inside: bool) -> CTE:
     """Ids of all executions connected with one by retry and repair edges.
 
@@ -393,8 +403,8 @@ def _attempt_tree(start: ColumnElement[str], *, inside: bool) -> CTE:
         .select_from(CrossJoin(up, row))
         .where(
             row.c.execution_id == up.c.id,
-            row.c.parent_execution_id.is_not(None),
-            row.c.trigger_kind.in_(attempt),
+            _seen_from(up.c.id, row.c.parent_execution_id).is_not(None),
+            _seen_from(up.c.id, row.c.trigger_kind).in_(attempt),
         )
     )
     tree = select(up.c.id).cte("tree", recursive=True, nesting=inside)
@@ -402,7 +412,10 @@ def _attempt_tree(start: ColumnElement[str], *, inside: bool) -> CTE:
     return tree.union(
         select(other.c.execution_id)
         .select_from(CrossJoin(tree, other))
-        .where(other.c.parent_execution_id == tree.c.id, other.c.trigger_kind.in_(attempt))
+        .where(
+            other.c.parent_execution_id == tree.c.id,
+            _seen_from(tree.c.id, other.c.trigger_kind).in_(attempt),
+        )
     )
 
 
@@ -455,20 +468,20 @@ def unsettled() -> ColumnElement[bool]:
         select(ONE)
         .select_from(CrossJoin(execution_links, reverting))
         .where(
-            links.target_id == other.c.execution_id,
+            links.target_id == tree.c.id,
             links.kind == word(LinkKind.REVERTS),
             reverting.c.execution_id == links.source_id,
-            reverting.c.status == word(ExecutionStatus.COMPLETED),
+            _seen_from(links.source_id, reverting.c.status) == word(ExecutionStatus.COMPLETED),
         )
-        .correlate(other)
+        .correlate(tree)
     )
     made_up = exists(
         select(ONE)
         .select_from(CrossJoin(tree, other))
         .where(
             other.c.execution_id == tree.c.id,
-            other.c.status == word(ExecutionStatus.COMPLETED),
-            other.c.started_at > e.started_at,
+            _seen_from(tree.c.id, other.c.status) == word(ExecutionStatus.COMPLETED),
+            _seen_from(tree.c.id, other.c.started_at) > e.started_at,
             ~reverted,
         )
         .correlate(executions)
@@ -493,15 +506,19 @@ def _value() -> BindParameter[str]:
 def _is(
     target: ColumnElement[Any], missing: ColumnElement[Any] | None = None
 ) -> dict[str, ColumnElement[bool]]:
-    """Clauses about one column: equal to a value, equal to one of several, to none of several.
+    """Clauses about one column.
 
-    `missing` is what NULL means; without it NULL equals nothing.
+    `is`: the column has a value; what an index may answer. `also_is`, `one_of`, `none_of`: what it means
+    is a value, one of several, none of several. These are for rows that come in order from another index,
+    and are written so that no index tempts the planner to sort instead. `missing` is what NULL means;
+    without it NULL equals nothing.
     """
     values = text_parameter("values")
-    shown = target if missing is None else func.coalesce(target, missing)
+    shown = cast(target, Text) if missing is None else func.coalesce(target, missing)
     none_of = OneOf(shown, values, negated=True)
     return {
         "is": target == _value(),
+        "also_is": shown == _value(),
         "one_of": OneOf(shown, values),
         "none_of": none_of if missing is not None else or_(target.is_(None), none_of),
     }
@@ -509,29 +526,24 @@ def _is(
 
 def clauses() -> dict[str, ColumnElement[bool]]:
     named: dict[str, ColumnElement[bool]] = {}
-    plain = {"run_id", "parent_execution_id", "status", "verdict", "risk_level", "actor", "base_commit"}
-    for name in sorted(plain):
-        for question, clause in _is(e[name]).items():
+    missing: dict[str, ColumnElement[Any]] = {
+        "correlation_id": e.execution_id,
+        "trigger_kind": word(TriggerKind.MANUAL),
+        "workspace_id": text_parameter("own_workspace_id"),
+    }
+    plain = ("run_id", "parent_execution_id", "status", "verdict", "risk_level", "actor", "base_commit")
+    for name in (*plain, *missing):
+        for question, clause in _is(e[name], missing.get(name)).items():
             named[f"{name}_{question}"] = clause
-    own = text_parameter("own_workspace_id")
-    for name, missing in (
-        ("correlation_id", e.execution_id),
-        ("trigger_kind", word(TriggerKind.MANUAL)),
-        ("workspace_id", own),
-    ):
-        for question, clause in _is(e[name], missing).items():
-            named[f"{name}_{question}"] = clause
-    # SQLite sees whether a bare parameter fits the condition of a partial index, and to that end prepares the
-    # statement anew for every value. A list by status costs a quarter more then.
-    named["status_is"] = e.status == cast(_value(), Text)
+    for name in ("verdict", "risk_level"):
+        named[f"{name}_among"] = OneOf(e[name], text_parameter("values"))
     return named | {
         "correlation_id_is_own": and_(e.correlation_id.is_(None), e.execution_id == _value()),
         "trigger_kind_is_missing": e.trigger_kind.is_(None),
         "workspace_id_is_missing": e.workspace_id.is_(None),
         "checksum_is": e.checksum == _value(),
         "plan_id_is": e.plan_id == _value(),
-        # In so many words, so that the partial index over these is recognised.
-        "completed": e.status == word(ExecutionStatus.COMPLETED),
+        "also_completed": cast(e.status, Text) == word(ExecutionStatus.COMPLETED),
         "running": and_(e.status.in_(words(RUNNING_STATUSES)), since_upgrade()),
         "started_since": e.started_at >= _value(),
         "started_until": e.started_at < _value(),

@@ -120,5 +120,5 @@ INSERT INTO workspaces (rowid, workspace_id, host, path, created_at) VALUES (1, 
 CREATE INDEX idx_executions_status_started_at ON executions (status, started_at, execution_id);
 CREATE INDEX idx_executions_workspace_id ON executions (workspace_id, started_at, execution_id);
 CREATE INDEX idx_executions_run_id ON executions (run_id, started_at, execution_id) WHERE run_id IS NOT NULL;
-CREATE INDEX idx_executions_checksum ON executions (checksum, started_at) WHERE status = 'completed';
+CREATE INDEX idx_executions_checksum ON executions (checksum, started_at);
 UPDATE sqlite_sequence SET seq = 90 WHERE name = 'execution_steps';

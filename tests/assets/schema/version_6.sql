@@ -121,7 +121,7 @@ INSERT INTO workspaces (rowid, workspace_id, host, path, created_at) VALUES (1, 
 CREATE INDEX idx_executions_status_started_at ON executions (status, started_at, execution_id);
 CREATE INDEX idx_executions_workspace_id ON executions (workspace_id, started_at, execution_id);
 CREATE INDEX idx_executions_run_id ON executions (run_id, started_at, execution_id) WHERE run_id IS NOT NULL;
-CREATE INDEX idx_executions_checksum ON executions (checksum, started_at) WHERE status = 'completed';
+CREATE INDEX idx_executions_checksum ON executions (checksum, started_at);
 CREATE TABLE approvals (
 	execution_id TEXT NOT NULL,
 	correlation_id TEXT NOT NULL,

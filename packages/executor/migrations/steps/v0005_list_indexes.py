@@ -11,10 +11,7 @@ INDEXES = {
     "idx_executions_run_id": ["run_id", "started_at", "execution_id"],
     "idx_executions_checksum": ["checksum", "started_at"],
 }
-PARTIAL = {
-    "idx_executions_run_id": "run_id IS NOT NULL",
-    "idx_executions_checksum": "status = 'completed'",
-}
+PARTIAL = {"idx_executions_run_id": "run_id IS NOT NULL"}
 
 
 def up(op: Operations) -> None:

@@ -1,0 +1,215 @@
+"""Every question is answered by an index, whatever SQLite knows or does not know about the data."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from executor.models.execution import ExecutionFilter
+from executor.schema import metadata
+from executor.storage.compile import compile_all
+from executor.storage.sqlite import SqliteEngine
+from executor.storage.store import ExecutionStore
+from executor.testing.contract.lists import PARAMETERS
+from executor.testing.factories import row
+from support.stores import write_rows
+
+Plan = list[str]
+
+# One index of each table, and a question whose answer needs it.
+USES: Final = {
+    "idx_executions_checksum": "find_completed_by_checksum",
+    "idx_executions_correlation_id": "chain",
+    "idx_executions_parent_execution_id": "lineage",
+    "idx_executions_plan_id": "by_plan",
+    "idx_executions_risk_level": "statistics",
+    "idx_executions_run_id": "list run",
+    "idx_executions_started_at": "list",
+    "idx_executions_status": "statistics",
+    "idx_executions_status_started_at": "list status",
+    "idx_executions_trigger_kind": "list trigger",
+    "idx_executions_verdict": "statistics",
+    "idx_executions_workspace_id": "list workspace_own",
+    "idx_execution_steps_execution_id": "steps",
+    "idx_execution_steps_step_name": "count_steps",
+    "idx_execution_steps_status": "count_steps",
+    "idx_execution_events_position": "events after",
+    "idx_execution_events_dismissal": "is_unresolved",
+    "idx_execution_links_target_id": "is_unresolved",
+}
+
+
+class Database:
+    """A store with some families, and the plans of whatever it asks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = ExecutionStore(folder)
+        with closing(sqlite3.connect(self.store.db_path, isolation_level=None)) as connection:
+            write_rows(connection, _families())
+            for number in range(0, 3000, 3):
+                step = {
+                    "execution_id": f"e{number:04}",
+                    "step_num": 1,
+                    "step_name": "apply",
+                    "status": "failed",
+                }
+                write_rows(connection, [step | {"started_at": "t"}], "execution_steps")
+                event = {"execution_id": f"e{number:04}", "correlation_id": "c", "seq": 1, "position": number}
+                write_rows(connection, [event | {"event": "drift", "timestamp": "t"}], "execution_events")
+
+    def change(self, sql: str) -> None:
+        with closing(sqlite3.connect(self.store.db_path, isolation_level=None)) as connection:
+            connection.execute(sql)
+        self.store.close()
+
+    def plans(self, question: str) -> list[Plan]:
+        """A plan for each statement that the store runs for the question."""
+        asked: list[str] = []
+        engine = self.store._engine
+        assert isinstance(engine, SqliteEngine)
+        connection = engine._take()
+        connection.set_trace_callback(asked.append)
+        engine._give_back(connection)
+        self._ask(question)
+        connection.set_trace_callback(None)
+        # The trace shows statements with their values written out.
+        return [self._plan(connection, sql) for sql in asked if sql.startswith(("SELECT", "WITH"))]
+
+    @staticmethod
+    def _plan(connection: sqlite3.Connection, sql: str) -> Plan:
+        return [line for *_, line in connection.execute("EXPLAIN QUERY PLAN " + sql)]
+
+    def _ask(self, question: str) -> Any:
+        store = self.store
+        if question == "list":
+            return store.list_executions(limit=20)
+        if question.startswith("list "):
+            values = dict(PARAMETERS[question.removeprefix("list ")])
+            if "workspace" in values:
+                values["workspace"] = tuple(
+                    v.replace("@own", store.workspace_id) for v in values["workspace"]
+                )
+            page = store.list_executions(ExecutionFilter(**values), 2, with_total=True)
+            return store.list_executions(ExecutionFilter(**values), 2, page.next_cursor)
+        questions: dict[str, Callable[[], Any]] = {
+            "lineage": lambda: store.get_execution_lineage("e0500"),
+            "cut lineage": lambda: store.get_execution_lineage("e0000", depth=2, limit=2),
+            "chain": lambda: (
+                store.list_executions_by_correlation("e0000"),
+                store.get_root_execution("e0000"),
+            ),
+            "attempt tree": lambda: store.get_attempt_tree("e0500"),
+            "is_unresolved": lambda: store.is_unresolved("e0500"),
+            "statistics": store.get_statistics,
+            "by_plan": lambda: store.list_executions_by_plan("plan_1"),
+            "unended": store.list_unended,
+            "find_completed_by_checksum": lambda: store.find_completed_by_checksum("abc"),
+            "steps": lambda: store.get_execution_steps("e0500"),
+            "count_steps": store.count_steps,
+            "events": lambda: (store.list_events("e0500"), store.list_events("e0500", tail=1)),
+            "events after": lambda: (store.read_events_after(5), store.last_event_position()),
+            "links": lambda: store.list_links("e0500"),
+            "prefix": lambda: store.resolve_execution_id("e050", workspace_id=None),
+        }
+        return questions[question]()
+
+
+def _families() -> Iterator[dict[str, Any]]:
+    """Families of ten, one of 1,000 children and a chain of 100."""
+    for number in range(3000):
+        parent = number - 1 if number % 10 else None
+        if 1000 <= number < 2000:
+            parent = 999
+        if 2001 <= number < 2100:
+            parent = number - 1
+        yield row(
+            f"e{number:04}",
+            parent_execution_id=None if parent is None else f"e{parent:04}",
+            correlation_id=f"e{number - number % 10:04}",
+            trigger_kind=("manual", "retry", "repair", "agent")[number % 4],
+            status=("completed", "failed", "rolled_back", "pending")[number % 4],
+            verdict=("allow", "need_approval")[number % 2],
+            risk_level=("low", "high")[number % 2],
+            run_id=f"run/{number}" if number % 7 == 0 else None,
+            plan_id=f"plan_{number}",
+            checksum=f"sum{number}",
+            workspace_id=None if number % 5 else "ws_other",
+            started_at=f"2026-01-01T00:{number // 60:02}:{number % 60:02}.000000Z",
+        )
+
+
+@pytest.fixture(scope="module", params=["plain", "analyzed"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    database = Database(tmp_path_factory.mktemp(request.param))
+    if request.param == "analyzed":
+        database.change("ANALYZE")
+    yield database
+    database.store.close()
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["lineage", "cut lineage", "chain", "attempt tree", "is_unresolved", "events", "links", "steps"],
+)
+def test_questions_about_one_family_never_walk_a_table(database: Database, question: str) -> None:
+    plans = database.plans(question)
+
+    assert plans
+    for plan in plans:
+        for line in plan:
+            assert not re.match(
+                r"SCAN (executions|execution_|below|child|other|attempt|later|reverting)", line
+            ), plan
+            assert "BLOOM" not in line, plan
+            assert "AUTOMATIC" not in line, plan
+
+
+@pytest.mark.parametrize("name", ["correlation", "run", "parent", "parents", "status", "statuses"])
+def test_a_selective_list_reads_its_page_from_an_index(database: Database, name: str) -> None:
+    for plan in database.plans(f"list {name}"):
+        assert not any(line.startswith("SCAN executions") for line in plan), plan
+        assert not any("BLOOM" in line or "FOR ORDER BY" in line for line in plan), plan
+
+
+# Their index finds few rows, which are sorted.
+SOUGHT = ("verdict", "risk")
+
+
+@pytest.mark.parametrize("name", ["list", *(f"list {name}" for name in PARAMETERS if name not in SOUGHT)])
+def test_no_list_sorts_what_is_not_shown(database: Database, name: str) -> None:
+    """Pages come out of an index in order; what has the same time is at most put in order by id."""
+    for plan in database.plans(name):
+        assert not any(re.fullmatch(r"SCAN executions", line) for line in plan) or _counts(plan), plan
+        assert not any("BLOOM" in line for line in plan), plan
+
+
+def _counts(plan: Plan) -> bool:
+    return any("counted" in line for line in plan)
+
+
+def _indexes() -> list[str]:
+    """Those of all tables that are asked anything."""
+    asked = " ".join(query.text for query in compile_all("sqlite").values())
+    tables = [table for name, table in metadata.tables.items() if re.search(rf"\b{name}\b", asked)]
+    return sorted(str(index.name) for table in tables for index in table.indexes)
+
+
+@pytest.mark.parametrize("index", _indexes())
+def test_every_index_is_used_and_missed_when_it_is_gone(tmp_path: Path, index: str) -> None:
+    """An index that serves no question would only cost every write."""
+    database = Database(tmp_path)
+    assert _uses(database, index)
+
+    database.change(f"DROP INDEX {index}")
+
+    assert not _uses(database, index)
+    database.store.close()
+
+
+def _uses(database: Database, index: str) -> bool:
+    plans = database.plans(USES[index])
+    return any(re.search(rf"\b{index}\b", line) for plan in plans for line in plan)
