@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -145,7 +145,7 @@ def list_(app: Application, /, limit: int, cursor: str | None, as_json: bool, **
                 'begin with: executor run --patch fix.diff --verify "pytest -q"   (or see: executor demo)'
             )
         return
-    app.print(_table(page.items))
+    app.print(_table(page.items, app.out.width))
     if page.next_cursor:
         total = f"{page.total:,}" if page.total is not None else f"more than {page.total_at_least:,}"
         app.note(f"{len(page)} of {total}; go on with --cursor {page.next_cursor}")
@@ -155,34 +155,51 @@ def _asks_nothing(options: dict[str, Any]) -> bool:
     return not any(value for name, value in options.items() if name != "all_workspaces")
 
 
-def _table(records: list[ExecutionRecord]) -> RenderableType:
+# Columns that go first when the terminal is narrow, and the width from which they are shown.
+_WIDE_ONLY: Final = {"TRIGGER": 90, "TOOK": 100, "STARTED": 70, "ERROR": 60}
+
+
+def _table(records: list[ExecutionRecord], width: int) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
     now = datetime.now(UTC)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("ID", no_wrap=True)
-    table.add_column("STATUS", no_wrap=True)
-    table.add_column("TRIGGER", no_wrap=True)
-    table.add_column("STARTED", no_wrap=True)
-    table.add_column("TOOK", no_wrap=True, justify="right")
-    table.add_column("TITLE", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("ERROR", no_wrap=True, overflow="ellipsis", ratio=1)
-    for record in records:
-        style = status_style(record)
-        trigger = record.trigger_kind or "manual"
-        if record.attempt and record.attempt > 1:
-            trigger = f"{trigger} ({ordinal(record.attempt)})"
-        table.add_row(
-            Text(safe(short_id(record.execution_id)), style="cyan"),
-            Text(f"{status_icon(record)} {status_word(record)}", style=style),
-            Text(safe(trigger)),
-            Text(ago(record.started_at, now), style="dim"),
-            Text(duration(record.duration_seconds)),
-            Text(one_line(record.title or ", ".join(record.affected_paths), 60)),
-            Text(one_line(record.error_message or "", 80), style=style),
-        )
+    rows = [_row(record, now) for record in records]
+    shown = [name for name in rows[0] if width >= _WIDE_ONLY.get(name, 0)]
+    widths = {name: max(len(name), *(len(row[name][0]) for row in rows)) for name in shown}
+    _fit(widths, width - 2 * (len(shown) - 1))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in shown:
+        justify: Literal["left", "right"] = "right" if name == "TOOK" else "left"
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=widths[name], justify=justify)
+    for row in rows:
+        table.add_row(*(Text(*row[name]) for name in shown))
     return table
+
+
+def _fit(widths: dict[str, int], room: int) -> None:
+    """Shortens the two columns of prose, the error first, until all fit into `room`."""
+    for name, least in (("ERROR", 24), ("TITLE", 16)):
+        if name in widths:
+            over = sum(widths.values()) - room
+            widths[name] = max(min(least, widths[name]), widths[name] - max(over, 0))
+
+
+def _row(record: ExecutionRecord, now: datetime) -> dict[str, tuple[str, str]]:
+    """Column → text and style."""
+    style = status_style(record)
+    trigger = record.trigger_kind or "manual"
+    if record.attempt and record.attempt > 1:
+        trigger = f"{trigger} ({ordinal(record.attempt)})"
+    return {
+        "ID": (safe(short_id(record.execution_id)), "cyan"),
+        "STATUS": (f"{status_icon(record)} {status_word(record)}", style),
+        "TRIGGER": (safe(trigger), ""),
+        "STARTED": (ago(record.started_at, now), "dim"),
+        "TOOK": (duration(record.duration_seconds), ""),
+        "TITLE": (one_line(record.title or ", ".join(record.affected_paths), 60), ""),
+        "ERROR": (one_line(record.error_message or "", 80), style),
+    }
 
 
 @click.command()
@@ -236,6 +253,9 @@ def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
     _print_next(app, record)
 
 
+_VERDICT_WORDS: Final = {"allow": "allowed", "need_approval": "needs approval", "deny": "denied"}
+
+
 def _print_record(app: Application, record: ExecutionRecord, why: str | None, unresolved: bool) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -254,7 +274,7 @@ def _print_record(app: Application, record: ExecutionRecord, why: str | None, un
         ("actor", " · ".join(filter(None, (record.actor, record.session)))),
         ("chain", record.correlation_id if record.correlation_id != record.execution_id else None),
         ("run", record.run_id),
-        ("risk", f"{record.risk_level}, {record.verdict}"),
+        ("risk", f"{record.risk_level}, {_VERDICT_WORDS.get(record.verdict, record.verdict)}"),
         ("paths", _paths(record.affected_paths)),
         ("base", " on ".join(filter(None, ((record.base_commit or "")[:12], record.branch)))),
         ("started", local_time(record.started_at)),
@@ -314,7 +334,9 @@ def _print_steps(app: Application, steps: list[StepRecord]) -> None:
 
 def _print_next(app: Application, record: ExecutionRecord) -> None:
     end = short_id(record.execution_id)
-    if record.status in (ExecutionStatus.FAILED, ExecutionStatus.ROLLED_BACK):
+    if record.verdict == Verdict.DENY:
+        app.note(f"\nnext: executor diff {end}   executor dismiss {end} --reason WHY")
+    elif record.status in (ExecutionStatus.FAILED, ExecutionStatus.ROLLED_BACK):
         app.note(f"\nnext: executor logs {end}   executor diff {end}   executor retry {end}")
     else:
         app.note(f"\nnext: executor diff {end}   executor lineage {end}")
@@ -441,10 +463,10 @@ def events(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("SEQ", "TIME", "EVENT"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("", overflow="ellipsis", no_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    room = max(20, app.out.width - 5 - 21 - 21)
+    for name, width in (("SEQ", 3), ("TIME", 19), ("EVENT", 19), ("", room)):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
     for event in found:
         details = ", ".join(f"{k}={v}" for k, v in event.data.items() if v not in (None, "", [], {}))
         table.add_row(
