@@ -66,6 +66,17 @@ class TestRequirements:
 
         assert asked | builds == {str(requirement) for requirement in entries("runtime.in")}
 
+    def test_what_is_optional_for_users_is_there_in_tests(self) -> None:
+        """Tests run with every extra, in versions the package accepts; the demo needs none of them."""
+        optional = {
+            str(Requirement(text))
+            for texts in PYPROJECT["project"]["optional-dependencies"].values()
+            for text in texts
+        }
+
+        assert optional <= {str(requirement) for requirement in entries("dev.in")}
+        assert not optional & {str(requirement) for requirement in entries("runtime.in")}
+
     @pytest.mark.parametrize("name", LOCKS)
     def test_every_locked_package_has_one_version_and_hashes(self, name: str) -> None:
         """Nothing can be installed that was not there when the list was made."""
@@ -231,7 +242,13 @@ class TestWheel:
             }
         needs = re.findall(r"^Requires-Dist: (.*)$", files["METADATA"], re.MULTILINE)
 
-        assert {Requirement(text) for text in PYPROJECT["project"]["dependencies"]} == set(
+        project = PYPROJECT["project"]
+        optional = {
+            f"{text}; extra == '{extra}'"
+            for extra, texts in project["optional-dependencies"].items()
+            for text in texts
+        }
+        assert {Requirement(text) for text in {*project["dependencies"], *optional}} == set(
             map(Requirement, needs)
         )
         assert f"\nVersion: {executor.__version__}\n" in files["METADATA"]

@@ -510,17 +510,25 @@ class SchemaOutdated(Unavailable):
 
 
 class MigrationFailed(Unavailable):
-    """A migration step raised; the database is as it was before."""
+    """A migration step raised; the database is as it was before.
+
+    `kept` is None, or the schema version it has now: large databases of a server are upgraded in parts.
+    """
 
     code = "migration_failed"
 
     def __init__(
-        self, database: str, version: int, description: str, reason: str, action: str = "upgrade to"
+        self,
+        database: str,
+        version: int,
+        description: str,
+        reason: str,
+        action: str = "upgrade to",
+        kept: int | None = None,
     ) -> None:
-        self.database, self.version = database, version
-        super().__init__(
-            f"{database}: {action} version {version} ({description}) failed, nothing was changed: {reason}"
-        )
+        self.database, self.version, self.kept = database, version, kept
+        state = "nothing was changed" if kept is None else f"it stays at version {kept}"
+        super().__init__(f"{database}: {action} version {version} ({description}) failed, {state}: {reason}")
 
 
 class TryAgain(ExecutorError):

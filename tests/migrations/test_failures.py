@@ -12,7 +12,7 @@ from sqlalchemy import Column, Text
 from executor.errors import DatabaseUnavailable, InvalidInput, MigrationFailed, TryAgain
 from executor.migrations import MIGRATIONS, Migration, connect, is_current, open_current, run_migrations
 from executor.migrations.inspection import read_layout
-from executor.migrations.session import exclusive
+from executor.migrations.sqlite import exclusive
 from support.databases import NEWEST, START, bytes_below, in_memory, kept_database, values_of
 
 

@@ -38,7 +38,7 @@ def test_a_database_in_memory_has_no_file(given: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("postgresql://ann:hunter2@host/db", "postgresql://"),
+        ("postgresql+psycopg://ann:hunter2@host/db", r"postgresql\+psycopg://"),
         ("mysql+pymysql://ann:hunter2@host/db", r"mysql\+pymysql://"),
         ("sqlite://host/x.db", "three|///"),
         ("sqlite:///x.db?mode=ro", "%3F"),
@@ -52,4 +52,68 @@ def test_other_names_are_refused_with_what_is_supported(given: str, said: str) -
         DatabaseTarget.parse(given)
 
     assert "sqlite:///" in str(refusal.value) or "%3F" in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("postgresql://ann:hunter2@db.example:5433/work", "postgresql://ann@db.example:5433/work"),
+        ("postgres://ann:hunter2@db.example/work?sslmode=require", "postgresql://ann@db.example/work"),
+        ("PostgreSQL:///work?host=/run/pg&password=hunter2", "postgresql:///work"),
+        ("postgresql://", "postgresql://"),
+        ("postgresql://ann@[::1]:5432,second:5433/work", "postgresql://ann@[::1]:5432,second:5433/work"),
+        ("postgresql://a%40b:hunter%2F2@%2Frun%2Fpg/w%20k", "postgresql://a%40b@%2Frun%2Fpg/w%20k"),
+    ],
+)
+def test_a_server_is_shown_without_password_and_options(given: str, shown: str) -> None:
+    """Neither text nor repr of a target holds what may be secret; the driver still gets everything."""
+    target = DatabaseTarget.parse(given)
+
+    assert shown == str(target)
+    assert "hunter" not in repr(target)
+    assert (True, None, given) == (target.is_server, target.path, target.url)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql://ann:hunter2@more@host/db",
+        "postgresql://ann:hunter2/x@host/db",
+        "postgresql://ann:hunter2?x@host/db",
+        "postgresql://ann:hunter2#x@host/db",
+        "postgresql://ann:hun ter2@host/db",
+        "postgresql://ann:hunter2",
+    ],
+)
+def test_a_password_that_is_not_encoded_is_refused_and_not_shown(given: str) -> None:
+    """A character that cuts the password in two would put half of it into host or database, and into messages."""
+    with pytest.raises(InvalidSettings, match="%40") as refusal:
+        DatabaseTarget.parse(given)
+
+    assert "hun" not in str(refusal.value)
+
+
+def test_a_direct_url_counts_for_the_database_of_the_environment_only() -> None:
+    """Another database, named by its own URL, is not reached through the direct URL of the first."""
+    environ = {
+        "EXECUTOR_DATABASE_URL": "postgresql://ann@pooler/work",
+        "EXECUTOR_DATABASE_DIRECT_URL": "postgresql://ann:hunter2@server/work",
+    }
+
+    named = DatabaseTarget.parse("postgresql://ann@pooler/work", environ)
+    other = DatabaseTarget.parse("postgresql://ann@pooler/play", environ)
+
+    assert (environ["EXECUTOR_DATABASE_DIRECT_URL"], None) == (named.direct_url, other.direct_url)
+    assert "hunter2" not in f"{named} {named!r}"
+
+
+@pytest.mark.parametrize("direct", ["postgresql://ann:hunter2@a@server/work", "sqlite:///x.db", "server"])
+def test_a_direct_url_that_cannot_be_read_is_refused_by_name(direct: str) -> None:
+    """The message names the variable, and not what is in it."""
+    url = "postgresql://ann@pooler/work"
+
+    with pytest.raises(InvalidSettings, match="EXECUTOR_DATABASE_DIRECT_URL") as refusal:
+        DatabaseTarget.parse(url, {"EXECUTOR_DATABASE_URL": url, "EXECUTOR_DATABASE_DIRECT_URL": direct})
+
     assert "hunter2" not in str(refusal.value)

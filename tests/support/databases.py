@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from executor.migrations import MIGRATIONS
-from executor.migrations.inspection import Layout, compare, layout_of_version, read_layout
+from executor.migrations.dialect import Layout
+from executor.migrations.inspection import compare, layout_of_version, read_layout
 
 NEWEST = MIGRATIONS[-1].version
 

@@ -8,11 +8,12 @@ from typing import Final
 
 from executor.migrations.backup import backup
 from executor.migrations.connection import connect
+from executor.migrations.dialect import Difference
 from executor.migrations.downgrade import Downgrade, Loss, preview_rollback, rollback_migration
-from executor.migrations.inspection import Applied, Difference, Status, check, status
+from executor.migrations.inspection import Applied, Status, check, status
 from executor.migrations.ledger import get_current_version, is_current
 from executor.migrations.migration import Migration, step
-from executor.migrations.runner import Upgrade, open_current, pending, run_migrations, upgrade
+from executor.migrations.runner import Upgrade, ensure_current, open_current, pending, run_migrations, upgrade
 from executor.migrations.target import DatabaseTarget
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "backup",
     "check",
     "connect",
+    "ensure_current",
     "get_current_version",
     "is_current",
     "open_current",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shlex
 import sqlite3
 from pathlib import Path
 
 from executor.errors import DatabaseDamaged, DatabaseUnavailable, InvalidSettings
 from executor.migrations.connection import open_connection, translating
-from executor.migrations.inspection import integrity_faults
-from executor.migrations.runner import Database, borrowed, file_of
+from executor.migrations.dialect import Connection, Database
+from executor.migrations.runner import borrowed
+from executor.migrations.sqlite import file_of, integrity_faults
 from executor.migrations.target import DatabaseTarget
 
 
@@ -19,13 +21,19 @@ def backup(db: Database, destination: str | os.PathLike[str]) -> Path:
     """Writes a copy as of one moment, while others read and write, and returns its path.
 
     The copy is one file, mode 0600, complete on disk and checked before it gets its name. Raises
-    InvalidSettings when `destination` exists, which is never overwritten; DatabaseUnavailable when the
-    copy cannot be written; DatabaseDamaged when the original is damaged.
+    InvalidSettings when `destination` exists, which is never overwritten, and for a database of a server,
+    naming the command that dumps it; DatabaseUnavailable when the copy cannot be written; DatabaseDamaged
+    when the original is damaged.
     """
     path = Path(destination).absolute()
     if os.path.lexists(path):
         raise InvalidSettings(f"{path} exists already and is not overwritten; name another file")
     with borrowed(db, read_only=True) as (connection, database):
+        if not isinstance(connection, sqlite3.Connection):
+            raise InvalidSettings(
+                f"{database} is no file to copy; PostgreSQL's own program does it: "
+                f"pg_dump --format=custom --file={shlex.quote(str(path))} {shlex.quote(database)}"
+            )
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             _copy(connection, database, temporary)
@@ -84,9 +92,9 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def copy_beside(connection: sqlite3.Connection, database: str, version: int) -> Path | None:
-    """A copy named after the version, in the directory of the database; None for one in memory."""
-    file = file_of(connection)
+def copy_beside(connection: Connection, version: int) -> Path | None:
+    """A copy named after the version, beside the file of the database; None when there is no file."""
+    file = file_of(connection) if isinstance(connection, sqlite3.Connection) else None
     if file is None:
         return None
     original = Path(file)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
-from executor.errors import DatabaseDamaged, DatabaseUnavailable, ExecutorError, TryAgain
+from executor.errors import DatabaseDamaged, DatabaseUnavailable, ExecutorError, InvalidSettings, TryAgain
 from executor.migrations.ledger import refuse_newer
 from executor.migrations.target import DatabaseTarget
 
@@ -75,6 +75,8 @@ def open_connection(
             "which comes with a newer Python or operating system"
         )
     path = target.path
+    if target.is_server:
+        raise InvalidSettings(f"{target} is no SQLite database")
     if path is None:
         return _configured(_driver_connection(":memory:", timeout), ":memory:", synchronous)
     is_new = _examine(path, must_exist=read_only or not create, for_writing=not read_only)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +9,9 @@ from pathlib import Path
 
 from executor.errors import DowngradeBlocked, MigrationFailed
 from executor.migrations.backup import copy_beside
-from executor.migrations.inspection import Layout, layout_of_version, read_layout
+from executor.migrations.dialect import MIGRATION_WAIT_SECONDS, Connection, Database, Dialect, dialect_of
 from executor.migrations.ledger import forget, newest_version, refuse_newer, rows
-from executor.migrations.runner import Database, borrowed, checked_target, failing_as, known_migrations
-from executor.migrations.session import exclusive, operations
-
-# How SQLite names what refers to a column that is being dropped.
-_NEEDED = re.compile(r"error in (view|trigger|index|table) (.+?)(?: after drop column)?: (.*)", re.DOTALL)
+from executor.migrations.runner import borrowed, checked_target, failing_as, known_migrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +58,11 @@ def rollback_migration(db: Database, target_version: int = 0) -> Downgrade:
         found = refuse_newer(connection, database)
         if found <= target_version:
             return Downgrade(found, found)
-        with exclusive(connection, database):
+        with dialect_of(connection).exclusive(connection, database, MIGRATION_WAIT_SECONDS):
             found = refuse_newer(connection, database)
             losses = tuple(_losses(connection, target_version))
             # Before the first step: a large one would keep readers out. The lock keeps writers out.
-            copy = copy_beside(connection, database, found)
+            copy = copy_beside(connection, found)
             try:
                 _run_down(connection, database, target_version)
             except BaseException:
@@ -78,9 +72,10 @@ def rollback_migration(db: Database, target_version: int = 0) -> Downgrade:
         return Downgrade(found, target_version, losses, copy)
 
 
-def _losses(connection: sqlite3.Connection, target: int) -> Iterator[Loss]:
-    ours, kept = layout_of_version(newest_version()), layout_of_version(target)
-    found = read_layout(connection)
+def _losses(connection: Connection, target: int) -> Iterator[Loss]:
+    dialect = dialect_of(connection)
+    ours, kept = dialect.layout_of_version(newest_version()), dialect.layout_of_version(target)
+    found = dialect.read_layout(connection)
     for table, columns in ours.tables.items():
         if table not in found.tables:
             continue
@@ -88,97 +83,42 @@ def _losses(connection: sqlite3.Connection, target: int) -> Iterator[Loss]:
             yield from _loss(connection, table, None, "true")
             continue
         for name in columns.keys() & found.tables[table].keys() - kept.tables[table].keys():
-            default = columns[name].default or "NULL"
-            yield from _loss(connection, table, name, f'"{name}" NOT NULL AND "{name}" IS NOT {default}')
+            default = columns[name].default
+            differs = "" if default is None else f' AND "{name}" <> {default}'
+            yield from _loss(connection, table, name, f'"{name}" IS NOT NULL{differs}')
 
 
-def _loss(connection: sqlite3.Connection, table: str, column: str | None, condition: str) -> Iterator[Loss]:
+def _loss(connection: Connection, table: str, column: str | None, condition: str) -> Iterator[Loss]:
     ((count,),) = rows(connection, f'SELECT count(*) FROM "{table}" WHERE {condition}')
     if count:
         yield Loss(table, column, count)
 
 
-def _run_down(connection: sqlite3.Connection, database: str, target: int) -> None:
-    before = _own_objects(connection, layout_of_version(newest_version()))
-    with operations(connection) as op:
+def _run_down(connection: Connection, database: str, target: int) -> None:
+    dialect = dialect_of(connection)
+    before = dialect.own_objects(connection, dialect.layout_of_version(newest_version()))
+    with dialect.operations(connection) as op:
         # Also those that are not recorded: one may have been begun.
         for migration in reversed(known_migrations()):
             if migration.version > target:
-                with _naming_what_blocks(database, target), failing_as(migration, database, "downgrade from"):
+                with (
+                    _naming_what_blocks(dialect, database, target),
+                    failing_as(migration, database, "downgrade from", connection),
+                ):
                     migration.down(op)
                     forget(connection, migration.version)
-    blocking = list(_broken(connection, before))
+    blocking = list(dialect.broken(connection, before))
     if blocking:
         raise DowngradeBlocked(database, target, blocking)
 
 
 @contextmanager
-def _naming_what_blocks(database: str, target: int) -> Iterator[None]:
+def _naming_what_blocks(dialect: Dialect, database: str, target: int) -> Iterator[None]:
     try:
         yield
     except MigrationFailed as cause:
-        needed = _NEEDED.search(str(cause))
-        if needed is None:
+        step_error = cause.__cause__ or cause
+        blocking = dialect.blocked_by(getattr(step_error, "orig", None) or step_error)
+        if blocking is None:
             raise
-        raise DowngradeBlocked(database, target, [(f"{needed[1]} {needed[2]}", needed[3])]) from cause
-
-
-def _own_objects(connection: sqlite3.Connection, ours: Layout) -> list[tuple[str, str]]:
-    """Type and name of every object of the user's that works."""
-    found = rows(connection, "SELECT type, name, tbl_name FROM sqlite_master WHERE sql IS NOT NULL")
-    known = {*ours.tables, *ours.indexes, "schema_migrations", "sqlite_sequence"}
-    return [
-        (kind, name)
-        for kind, name, table in found
-        if name not in known and _fault(connection, kind, name, table) is None
-    ]
-
-
-def _broken(connection: sqlite3.Connection, before: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    tables = dict(rows(connection, "SELECT name, tbl_name FROM sqlite_master"))
-    for kind, name in before:
-        fault = _fault(connection, kind, name, tables[name]) if name in tables else "its table would go"
-        if fault is not None:
-            yield f"{kind} {name}", fault
-
-
-def _fault(connection: sqlite3.Connection, kind: str, name: str, table: str) -> str | None:
-    """Why an object cannot be used now.
-
-    Asks with statements that concern no row. EXPLAIN would not do: a prepared one that is used again after
-    a change of the schema reads freed memory.
-    """
-    if kind == "table":
-        return _dangling_parent(connection, name)
-    if kind == "view":
-        statements = [f"SELECT * FROM {_quoted(name)} LIMIT 0"]
-    elif kind == "trigger":
-        quoted = _quoted(table)
-        column = _quoted(rows(connection, "SELECT name FROM pragma_table_info(?) LIMIT 1", table)[0][0])
-        statements = [
-            f"INSERT INTO {quoted} ({column}) SELECT {column} FROM {quoted} WHERE false",
-            f"UPDATE {quoted} SET {column} = {column} WHERE false",
-            f"DELETE FROM {quoted} WHERE false",
-        ]
-    else:
-        return None
-    for statement in statements:
-        try:
-            rows(connection, statement)
-        except sqlite3.OperationalError as cause:
-            return str(cause)
-    return None
-
-
-def _dangling_parent(connection: sqlite3.Connection, table: str) -> str | None:
-    missing = rows(
-        connection,
-        'SELECT "table" FROM pragma_foreign_key_list(?)'
-        " WHERE \"table\" COLLATE NOCASE NOT IN (SELECT name FROM sqlite_master WHERE type = 'table') LIMIT 1",
-        table,
-    )
-    return f"it refers to {missing[0][0]}" if missing else None
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        raise DowngradeBlocked(database, target, [blocking]) from cause

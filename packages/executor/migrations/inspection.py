@@ -2,60 +2,27 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from executor.migrations import sqlite
+from executor.migrations.dialect import (
+    Column,
+    Connection,
+    Database,
+    Difference,
+    Index,
+    Layout,
+    dialect_of,
+)
 from executor.migrations.ledger import (
     known_versions,
     newest_version,
     recorded_versions,
     refuse_newer,
-    rows,
 )
 from executor.migrations.migration import Migration
-from executor.migrations.runner import Database, borrowed, known_migrations, run_migrations
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    type: str
-    not_null: bool
-    default: str | None
-    key_position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """`columns` are the indexed parts in order, a descending one followed by DESC."""
-
-    table: str
-    columns: tuple[str, ...]
-    unique: bool
-    partial: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Tables with their columns, foreign keys as (table, column, parent, parent column, on delete)."""
-
-    tables: dict[str, dict[str, Column]]
-    indexes: dict[str, Index]
-    foreign_keys: frozenset[tuple[str, ...]] = field(default_factory=frozenset)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that is not as the version has it. `kind` is stable and safe to match on.
-
-    A difference that is not `harmful` (an own column, a step of a deleted execution) needs no repair.
-    """
-
-    kind: str
-    name: str
-    message: str
-    harmful: bool = True
+from executor.migrations.runner import borrowed, known_migrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +34,10 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`database` is the file's path. Times of application are UTC, `YYYY-MM-DD hh:mm:ss`."""
+    """`database` is the file's path, or the URL without password.
+
+    Times of application are UTC, `YYYY-MM-DD hh:mm:ss`.
+    """
 
     database: str
     current: int
@@ -93,69 +63,30 @@ def status(db: Database) -> Status:
 def check(db: Database) -> list[Difference]:
     """Compares a database with what its version should hold, and lets SQLite check the file.
 
-    Empty when all is well. What is missing is completed by the next upgrade. Reads the whole file.
+    Empty when all is well. What is missing is completed by the next upgrade. Reads the whole of a file, and of
+    a PostgreSQL database only the catalogue.
     Raises SchemaTooNew and DatabaseDamaged when it cannot be read that far.
     """
     with borrowed(db, read_only=True) as (connection, database):
         version = refuse_newer(connection, database)
         recorded = recorded_versions(connection)
-        found = read_layout(connection)
+        dialect = dialect_of(connection)
+        found = dialect.read_layout(connection)
         return [
             *_missing_records(version, recorded),
-            *compare(layout_of_version(version), found),
-            *_damages(connection),
+            *compare(dialect.layout_of_version(version), found),
+            *dialect.damages(connection),
         ]
 
 
 def layout_of_version(version: int) -> Layout:
-    """What the steps up to this version make of an empty database."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        run_migrations(connection, version)
-        return read_layout(connection)
-    finally:
-        connection.close()
+    """What the steps up to this version make of an empty SQLite database."""
+    return sqlite.layout_of_version(version)
 
 
-def read_layout(connection: sqlite3.Connection) -> Layout:
-    """All tables and indexes but SQLite's own and the ledger; those of users too."""
-    columns = rows(
-        connection,
-        """SELECT m.name, c.name, upper(c.type), c."notnull", c.dflt_value, c.pk
-        FROM sqlite_master AS m, pragma_table_info(m.name) AS c
-        WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite^_%' ESCAPE '^' AND m.name <> 'schema_migrations'
-        ORDER BY m.name, c.cid""",
-    )
-    tables: dict[str, dict[str, Column]] = {}
-    for table, name, kind, not_null, default, key_position in columns:
-        tables.setdefault(table, {})[name] = Column(kind, bool(not_null), default, key_position)
-    parts = rows(
-        connection,
-        """SELECT l.name, m.name, l."unique", l.partial, coalesce(c.name, '(expression)'), c."desc"
-        FROM sqlite_master AS m, pragma_index_list(m.name) AS l, pragma_index_xinfo(l.name) AS c
-        WHERE m.type = 'table' AND m.name <> 'schema_migrations' AND l.origin = 'c' AND c.key
-        ORDER BY l.name, c.seqno""",
-    )
-    indexes: dict[str, Index] = {}
-    for name, table, unique, partial, column, descending in parts:
-        before = indexes[name].columns if name in indexes else ()
-        part = f"{column} DESC" if descending else column
-        indexes[name] = Index(table, (*before, part), bool(unique), bool(partial))
-    keys = rows(
-        connection,
-        """SELECT m.name, k."from", k."table", k."to", k.on_delete
-        FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS k WHERE m.type = 'table'""",
-    )
-    return Layout(tables, indexes, frozenset(tuple(map(str, key)) for key in keys))
-
-
-def integrity_faults(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite finds wrong with the file; empty when it is sound. Reads all of it."""
-    messages = [message for (message,) in rows(connection, "PRAGMA integrity_check")]
-    if messages == ["ok"]:
-        return []
-    lines = "\n".join(messages).splitlines()
-    return [line for line in lines if not line.startswith("***")]
+def read_layout(connection: Connection) -> Layout:
+    """All tables and indexes but the engine's own and the ledger; those of users too."""
+    return dialect_of(connection).read_layout(connection)
 
 
 def compare(expected: Layout, found: Layout) -> Iterator[Difference]:
@@ -207,13 +138,3 @@ def _missing_records(version: int, recorded: dict[int, tuple[str, str]]) -> Iter
         if known < version and known not in recorded:
             message = f"version {version} is recorded, but version {known} is not"
             yield Difference("missing_version", str(known), message)
-
-
-def _damages(connection: sqlite3.Connection) -> Iterator[Difference]:
-    for message in integrity_faults(connection):
-        yield Difference("damaged", "integrity_check", message)
-    orphans = Counter((table, parent) for table, _, parent, _ in rows(connection, "PRAGMA foreign_key_check"))
-    for (table, parent), count in sorted(orphans.items()):
-        message = f"rows of {table} that refer to rows of {parent} which do not exist: {count}"
-        # Old programs did not check references, and reading tolerates it.
-        yield Difference("dangling_reference", table, message, harmful=False)

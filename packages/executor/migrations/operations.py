@@ -1,6 +1,7 @@
 """What the steps are written with: alembic's operations, each behind a look at what is there already.
 
-Only the looks know the engine; everything that changes the database goes through `Operations`.
+A step runs a second time, outside the transaction, when it left something for later (`has_deferred`): on
+PostgreSQL indexes of tables with rows, which are built while others read and write.
 """
 
 from __future__ import annotations
@@ -11,9 +12,16 @@ from alembic.operations import Operations
 from sqlalchemy import Column, text
 from sqlalchemy.schema import SchemaItem
 
+from executor.migrations.dialect import Connection, Dialect, dialect_of
+
 
 class NameTaken(Exception):
     """A table or index that is not ours has a name of ours."""
+
+
+def has_deferred(op: Operations) -> bool:
+    """Whether the step that has just run left something to be done outside a transaction; asked once."""
+    return bool(op.get_context().opts.pop("executor_deferred", False))
 
 
 def add_table(op: Operations, name: str, *items: SchemaItem, **options: Any) -> None:
@@ -38,23 +46,30 @@ def add_columns(op: Operations, table: str, *columns: Column[Any]) -> None:
                 f"rename it (ALTER TABLE {table} RENAME TO …)"
             )
         op.add_column(table, column)
+    dialect, connection = _database(op)
+    dialect.adapt_columns(connection, table, [column for column in columns if column.name in present])
 
 
 def add_index(op: Operations, name: str, table: str, columns: list[str], **options: Any) -> None:
-    """Makes the index; one of this name on other columns of the table gives way.
+    """Makes the index; one of this name on other columns of the table, or an invalid one, gives way.
 
     A column may be followed by DESC. `options` go to `Operations.create_index`.
     """
+    dialect, connection = _database(op)
     names = tuple(column.removesuffix(" DESC") for column in columns)
-    owner = _table_of_index(op, name)
+    owner = dialect.table_of_index(connection, name)
     if owner is not None and owner != table:
         raise NameTaken(f"an index {name} exists on the table {owner}; drop it (DROP INDEX {name})")
+    if owner is not None and dialect.columns_of_index(connection, name) == names:
+        return
+    if dialect.must_defer_index(connection, table):
+        op.get_context().opts["executor_deferred"] = True
+        return
+    how = dialect.index_options(connection)
     if owner is not None:
-        if _columns_of_index(op, name) == names:
-            return
-        op.drop_index(name, table)
+        op.drop_index(name, table, **how)
     parts = [text(column) if column.endswith(" DESC") else column for column in columns]
-    op.create_index(name, table, parts, **options)
+    op.create_index(name, table, parts, **options, **how)
 
 
 def drop_tables(op: Operations, *tables: str) -> None:
@@ -64,8 +79,9 @@ def drop_tables(op: Operations, *tables: str) -> None:
 
 
 def drop_indexes(op: Operations, table: str, *names: str) -> None:
+    dialect, connection = _database(op)
     for name in names:
-        if _table_of_index(op, name) == table:
+        if dialect.table_of_index(connection, name) == table:
             op.drop_index(name, table)
 
 
@@ -79,17 +95,10 @@ def drop_columns(op: Operations, table: str, *columns: str) -> None:
 
 def columns_of(op: Operations, table: str) -> list[str]:
     """Empty when there is no such table."""
-    return _look(op, "SELECT name FROM pragma_table_info(?)", table)
+    dialect, connection = _database(op)
+    return dialect.columns_of(connection, table)
 
 
-def _table_of_index(op: Operations, name: str) -> str | None:
-    owners = _look(op, "SELECT tbl_name FROM sqlite_master WHERE type = 'index' AND name = ?", name)
-    return owners[0] if owners else None
-
-
-def _columns_of_index(op: Operations, name: str) -> tuple[str, ...]:
-    return tuple(_look(op, "SELECT name FROM pragma_index_info(?) ORDER BY seqno", name))
-
-
-def _look(op: Operations, sql: str, name: str) -> list[str]:
-    return [row[0] for row in op.get_bind().exec_driver_sql(sql, (name,))]
+def _database(op: Operations) -> tuple[Dialect, Connection]:
+    connection = op.get_context().opts["executor_connection"]
+    return dialect_of(connection), connection

@@ -1,7 +1,8 @@
-"""Makes the two committed descriptions of the newest schema from the tables of `executor.schema`.
+"""Makes the committed descriptions of the newest schema from the tables of `executor.schema`.
 
-`python -m executor.migrations.schema_text --write` writes `schema_sqlite.sql`, which a new database is made
-from, and `layout.py`, which an existing one is compared with; `--check` says whether they are current.
+`python -m executor.migrations.schema_text --write` writes `schema_sqlite.sql` and `schema_postgresql.sql`,
+which new databases are made from, and `layout.py`, which an existing one is compared with; `--check` says
+whether they are current.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql as postgresql_dialects
+from sqlalchemy.dialects import sqlite as sqlite_dialects
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from executor.migrations import MIGRATIONS
-from executor.migrations.ledger import CREATE_LEDGER, rows
-from executor.migrations.runner import SCHEMA_TEXT, schema_statements
-from executor.schema import metadata
+from executor.migrations import MIGRATIONS, postgresql, sqlite
+from executor.migrations.dialect import Dialect
+from executor.migrations.runner import schema_statements
+from executor.migrations.sqlite import rows
+from executor.schema import KEY, metadata
 
 LAYOUT: Final = Path(__file__).with_name("layout.py")
 
@@ -41,13 +44,16 @@ from typing import Final
 
 def generated_files() -> dict[Path, str]:
     """Each committed file with the text it should have."""
-    schema = schema_text()
-    return {SCHEMA_TEXT: schema, LAYOUT: layout_text(schema)}
+    schema = schema_text(sqlite, sqlite_dialects.dialect)
+    return {
+        sqlite.SCHEMA_TEXT: schema,
+        postgresql.SCHEMA_TEXT: schema_text(postgresql, postgresql_dialects.dialect),
+        LAYOUT: layout_text(schema),
+    }
 
 
-def schema_text() -> str:
-    dialect: Any = sqlite.dialect  # has no types
-    statements = [CREATE_LEDGER]
+def schema_text(brand: Dialect, dialect: Any) -> str:
+    statements = [brand.CREATE_LEDGER]
     # Tables as they are declared, which is the order of the versions.
     for table in metadata.tables.values():
         statements.append(str(CreateTable(table).compile(dialect=dialect())))
@@ -87,6 +93,11 @@ def _layout_lines(connection: sqlite3.Connection) -> Iterable[str]:
             columns = rows(connection, "SELECT name FROM pragma_table_info(?) ORDER BY cid", name)
             yield from (f'        "{column}",' for (column,) in columns)
             yield "    ),"
+    yield "}\n\n# Ids, times and keys, which sort by bytes on every engine."
+    yield "SORTED_BY_BYTES: Final[dict[str, tuple[str, ...]]] = {"
+    for table in metadata.tables.values():
+        keys = "".join(f'"{column.name}", ' for column in table.columns if column.type is KEY)
+        yield f'    "{table.name}": ({keys.rstrip()}),'
     yield "}\n\n# The table and the columns of each index."
     yield "INDEXES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {"
     for kind, name, table, _ in objects:

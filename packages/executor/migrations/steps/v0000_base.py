@@ -7,7 +7,7 @@ from alembic.operations import Operations
 from sqlalchemy import Column, ForeignKeyConstraint, Integer, PrimaryKeyConstraint, Text, text
 
 from executor.migrations.operations import add_index, add_table
-from executor.schema import KEY, NOW, REAL
+from executor.schema import BIG, KEY, NOW, REAL
 
 
 def up(op: Operations) -> None:
@@ -26,7 +26,7 @@ def up(op: Operations) -> None:
         Column("started_at", KEY, nullable=False),
         Column("ended_at", KEY),
         Column("duration_seconds", REAL),
-        Column("files_changed", Integer, server_default=text("0")),
+        Column("files_changed", BIG, server_default=text("0")),
         Column("verification_passed", Integer, server_default=text("0")),
         Column("health_checks_passed", Integer, server_default=text("0")),
         Column("rolled_back", Integer, server_default=text("0")),
@@ -44,9 +44,9 @@ def up(op: Operations) -> None:
     add_table(
         op,
         "execution_steps",
-        Column("id", Integer, primary_key=True, autoincrement=True, nullable=True),
+        Column("id", BIG, primary_key=True, autoincrement=True, nullable=True),
         Column("execution_id", KEY, nullable=False),
-        Column("step_num", Integer, nullable=False),
+        Column("step_num", BIG, nullable=False),
         Column("step_name", KEY, nullable=False),
         Column("status", KEY, nullable=False),
         Column("started_at", KEY, nullable=False),

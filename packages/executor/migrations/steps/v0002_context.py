@@ -1,10 +1,10 @@
 """Executions know where and for whom they ran: workspace, actor, session, attempt, git facts."""
 
 from alembic.operations import Operations
-from sqlalchemy import Column, Integer, Text
+from sqlalchemy import Column, Text
 
 from executor.migrations.operations import add_columns, drop_columns
-from executor.schema import KEY
+from executor.schema import BIG, KEY
 
 
 def up(op: Operations) -> None:
@@ -14,7 +14,7 @@ def up(op: Operations) -> None:
         Column("workspace_id", KEY),
         Column("title", Text),
         Column("actor", KEY),
-        Column("attempt", Integer),
+        Column("attempt", BIG),
         Column("error_code", KEY),
         Column("base_commit", KEY),
         Column("branch", KEY),

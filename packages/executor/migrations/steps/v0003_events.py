@@ -1,10 +1,10 @@
 """What happened during an execution, and relations between executions that are not the cause."""
 
 from alembic.operations import Operations
-from sqlalchemy import Column, Integer, PrimaryKeyConstraint, Text, text
+from sqlalchemy import Column, PrimaryKeyConstraint, Text, text
 
 from executor.migrations.operations import add_index, add_table, drop_tables
-from executor.schema import KEY
+from executor.schema import BIG, KEY
 
 
 def up(op: Operations) -> None:
@@ -13,8 +13,8 @@ def up(op: Operations) -> None:
         "execution_events",
         Column("correlation_id", KEY, nullable=False),
         Column("execution_id", KEY, nullable=False),
-        Column("seq", Integer, nullable=False),
-        Column("position", Integer, nullable=False),
+        Column("seq", BIG, nullable=False),
+        Column("position", BIG, nullable=False),
         Column("event", KEY, nullable=False),
         Column("timestamp", KEY, nullable=False),
         Column("data", Text, nullable=False, server_default=text("'{}'")),
