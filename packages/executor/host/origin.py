@@ -45,10 +45,16 @@ _CI_RUN_IDS: Final = ("GITHUB_RUN_ID", "CI_PIPELINE_ID", "BUILDKITE_BUILD_ID", "
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an execution comes from. `parent` and `correlation` are inherited from an outer execution."""
+    """Where an execution comes from. `parent` and `correlation` are inherited from an outer execution.
+
+    `asking` is what the surroundings say, whatever was asked for: an agent, a schedule, else a person.
+    `account` is the user everything here runs as.
+    """
 
     trigger_kind: TriggerKind
+    asking: TriggerKind
     actor: str
+    account: str
     session: str | None
     run_id: str | None
     parent_execution_id: str | None
@@ -78,7 +84,9 @@ def find_origin(
     ci = find_ci(environ)
     return Origin(
         trigger_kind=TriggerKind(trigger) if trigger else _trigger(environ, parent, agent, ci),
+        asking=_trigger(environ, None, agent, ci),
         actor=_actor(agent, ci),
+        account=account_name(),
         session=_first(environ, _SESSIONS),
         run_id=run_id or (_first(environ, _CI_RUN_IDS) if ci else None),
         parent_execution_id=parent,
@@ -102,7 +110,9 @@ def find_ci(environ: Mapping[str, str]) -> str | None:
     return "ci" if environ.get("CI", "").lower() in ("true", "1", "yes") else None
 
 
-def _trigger(environ: Mapping[str, str], parent: str | None, agent: str | None, ci: str | None) -> TriggerKind:
+def _trigger(
+    environ: Mapping[str, str], parent: str | None, agent: str | None, ci: str | None
+) -> TriggerKind:
     if parent is not None:
         return TriggerKind.CHILD
     if agent is not None:
@@ -117,6 +127,11 @@ def _actor(agent: str | None, ci: str | None) -> str:
         return f"agent:{agent}"
     if ci is not None:
         return f"ci:{ci}"
+    return account_name()
+
+
+def account_name() -> str:
+    """The user this process runs as."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
