@@ -34,6 +34,9 @@ WRITE_WAIT_SECONDS: Final = 60.0
 # is what a writer needs that has been waiting for long, and lets Ctrl-C through.
 _WAIT_SLICE_SECONDS: Final = 1.0
 
+# How long a fork waits for threads that are reading or writing.
+_FORK_WAIT_SECONDS: Final = 30.0
+
 # 32 MB; the connection keeps up to 64 MB of log.
 _CHECKPOINT_PAGES: Final = 8_000
 
@@ -71,11 +74,15 @@ class SqliteEngine:
         self._synchronous: Final = "FULL" if durability == "full" else "NORMAL"
         self._write_wait = write_wait
         self._forget_connections()
-        self._give_back(_prepared(open_current(target, synchronous="NORMAL", migrate=migrate)))
+        self._idle.append(_prepared(open_current(target, synchronous="NORMAL", migrate=migrate)))
+        self._readers = 1
         _ENGINES.add(self)
 
     def _forget_connections(self) -> None:
         self._idle: list[sqlite3.Connection] = []
+        # Readers that are open, idle or lent; changed under `_opening` only.
+        self._readers = 0
+        self._opening = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._writing = threading.Lock()
         self._jobs: deque[_Job[Any]] = deque()
@@ -106,13 +113,26 @@ class SqliteEngine:
         try:
             return self._idle.pop()
         except IndexError:
-            return _prepared(connect(self._target, synchronous="NORMAL"))
+            pass
+        with self._opening:
+            connection = _prepared(connect(self._target, synchronous="NORMAL"))
+            self._readers += 1
+            return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        if len(self._idle) < _IDLE_KEPT:
-            self._idle.append(connection)
-        else:
+        self._idle.append(connection)
+        if len(self._idle) > _IDLE_KEPT:
+            with self._opening:
+                self._close_idle(keep=_IDLE_KEPT)
+
+    def _close_idle(self, keep: int = 0) -> None:
+        while len(self._idle) > keep:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return
             connection.close()
+            self._readers -= 1
 
     # Writing.
 
@@ -238,36 +258,58 @@ class SqliteEngine:
     def close(self) -> None:
         """Closes what is not in use at the moment."""
         with self._writing:
-            writer, self._writer = self._writer, None
+            self._close_writer()
+        with self._opening:
+            self._close_idle()
+
+    def _close_writer(self) -> None:
+        writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
-        while self._idle:
-            self._idle.pop().close()
 
-    def _leave_to_parent(self) -> None:
-        """In a forked child: neither uses nor closes what belongs to the parent.
+    # Forking. SQLite keeps the locks of a process in the memory of that process. A child that inherits
+    # them believes to hold locks it does not have, also for connections it opens itself: it waits for
+    # ever for itself, or its parent, closing what it thinks is the last connection, takes away the log
+    # that the child writes to. So nothing is open while a process forks.
 
-        Closing would make SQLite believe it is alone and tidy up under the parent's hands; the locks may
-        be held by threads that do not exist here. So the connections get a reference nobody gives back.
-        """
-        inherited = [*self._idle, *([self._writer] if self._writer is not None else [])]
-        self._forget_connections()
-        if inherited:
-            import ctypes
+    def _before_fork(self) -> None:
+        deadline = time.monotonic() + _FORK_WAIT_SECONDS
+        self._writing.acquire(timeout=_FORK_WAIT_SECONDS)
+        self._close_writer()
+        self._opening.acquire(timeout=_FORK_WAIT_SECONDS)
+        while self._readers and time.monotonic() < deadline:
+            self._close_idle()
+            if self._readers:
+                time.sleep(0.001)
 
-            for connection in inherited:
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+    def _after_fork_in_parent(self) -> None:
+        for lock in (self._opening, self._writing):
+            if lock.locked():
+                lock.release()
 
 
 _ENGINES: Final[weakref.WeakSet[SqliteEngine]] = weakref.WeakSet()
 
 
-def _leave_connections_to_parent() -> None:
+def _before_fork() -> None:
     for engine in list(_ENGINES):
-        engine._leave_to_parent()
+        engine._before_fork()
 
 
-os.register_at_fork(after_in_child=_leave_connections_to_parent)
+def _after_fork_in_parent() -> None:
+    for engine in list(_ENGINES):
+        engine._after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    # The locks may have waiters that do not exist here.
+    for engine in list(_ENGINES):
+        engine._forget_connections()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)
 
 
 class _Job(Generic[T]):
