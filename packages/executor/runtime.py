@@ -13,17 +13,19 @@ from executor.errors import BaseChanged, ExecutionNotFound, InvalidChange
 from executor.governance.policy import Policy
 from executor.host.artifacts import ArtifactFolder
 from executor.host.executor import HostExecutor
+from executor.host.facts import gather_facts
 from executor.host.git import find_workspace
 from executor.host.origin import Origin, find_origin
 from executor.host.recovery import Recovery
 from executor.host.settings import write_defaults
 from executor.models.change import Changeset, FileChange
 from executor.models.decision import GovernanceDecision
-from executor.models.execution import ExecutionFilter, ExecutionRecord
-from executor.models.plan import ChangePlan
+from executor.models.execution import ExecutionFilter, ExecutionRecord, TriggerKind
+from executor.models.plan import ChangePlan, Check
 from executor.models.times import Clock, utc_now
 from executor.planner.commands import read_check
-from executor.planner.planner import plan_change
+from executor.planner.planner import plan_change, with_required
+from executor.planner.verification import find_verification
 from executor.storage.location import main_worktree, resolve_workspace, state_directory
 from executor.storage.store import ExecutionStore
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from executor.events.recorder import Observer
 
 InputKind = Literal["patch", "changeset"]
+
+# A repair is new work; these are the parent's, and the parent's rules hold for them.
+_GOES_ON = frozenset({TriggerKind.RETRY, TriggerKind.CHILD})
 
 # How many earlier executions are looked at to tell whether a change is in place already.
 _REPEATS = 20
@@ -45,6 +50,19 @@ class Proposal:
     changeset: Changeset
     decision: GovernanceDecision
     origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckOptions:
+    """What every check of one proposal has in common."""
+
+    timeout_seconds: float | None
+    environment: tuple[str, ...]
+
+    def read(self, command: str, reason: str = "") -> Check:
+        return read_check(
+            command, timeout_seconds=self.timeout_seconds, environment=self.environment, reason=reason
+        )
 
 
 def open_runtime(start: Path, *, environ: Mapping[str, str], clock: Clock = utc_now) -> Runtime:
@@ -151,6 +169,7 @@ class Runtime:
         kind: InputKind,
         origin: Origin,
         verify: Sequence[str] = (),
+        find_checks: bool = True,
         timeout_seconds: float | None = None,
         environment: Sequence[str] = (),
         title: str | None = None,
@@ -158,10 +177,14 @@ class Runtime:
     ) -> Proposal | ExecutionRecord:
         """Reads a change against the workspace, plans and judges it; writes nothing.
 
-        Returns the completed execution instead when its change is this one and still in place. Raises
-        InvalidChange, UnsafePath, InvalidSettings (a check that cannot be read) and BaseChanged.
+        Without `verify` the planner finds what verifies the change; with `find_checks` off there is only what
+        is named. Returns the completed execution instead when its change is this one and still in place.
+        Raises InvalidChange, UnsafePath, InvalidSettings (a check that cannot be read), InvalidPolicy and
+        BaseChanged.
         """
-        checks = [read_check(c, timeout_seconds=timeout_seconds, environment=environment) for c in verify]
+        options = _CheckOptions(timeout_seconds, tuple(environment))
+        checks = [options.read(command) for command in verify]
+        gate = self.host.gate
         try:
             changes = self._read(data, kind, _Gated(self.host.tree))
         except (BaseChanged, InvalidChange) as failure:
@@ -170,7 +193,14 @@ class Runtime:
                 return applied
             raise
         changeset = Changeset.of(changes)
-        gate = self.host.gate
+        unverified: tuple[str, ...] = ()
+        if find_checks:
+            if not checks:
+                found = find_verification(changeset, gather_facts(self.host.tree, changeset, self._environ))
+                checks = [options.read(check.command, check.reason) for check in found.checks]
+                unverified = found.unverified
+            required = gate.policy.checks_for(changeset.paths)
+            checks = with_required(checks, required, timeout_seconds=timeout_seconds, environment=environment)
         plan = plan_change(
             changeset,
             workspace_id=self.workspace_id,
@@ -180,9 +210,22 @@ class Runtime:
             why=why,
             trigger_kind=origin.trigger_kind,
             drift=gate.policy.drift,
+            judged_as=(origin.asking, *self._repeated(origin)),
+            proposed_by=origin.account,
+            unverified=unverified,
         )
         decision = gate.evaluate(plan, changeset, now=self._clock())
         return Proposal(plan, changeset, decision, origin)
+
+    def _repeated(self, origin: Origin) -> tuple[TriggerKind, ...]:
+        """What the parent was judged as, where the child goes on with the parent's work."""
+        if origin.parent_execution_id is None or origin.trigger_kind not in _GOES_ON:
+            return ()
+        try:
+            plan = self.store.get_plan(origin.parent_execution_id)
+        except ExecutionNotFound:
+            return ()
+        return plan.trigger_kinds if plan is not None else ()
 
     def execute(
         self,
@@ -231,6 +274,7 @@ class Runtime:
             session=origin.session,
             timeout_seconds=timeout_seconds,
             environment=environment,
+            judged_as=(origin.asking,),
             cancel=cancel,
             observer=observer,
             wait_seconds=wait_seconds,

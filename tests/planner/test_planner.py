@@ -8,9 +8,10 @@ import pytest
 
 from executor.errors import InvalidSettings
 from executor.models.change import Changeset, FileChange, Operation, sha256
-from executor.models.execution import RiskLevel
+from executor.models.execution import RiskLevel, TriggerKind
+from executor.models.hint import Hint
 from executor.planner.commands import read_check
-from executor.planner.planner import plan_change
+from executor.planner.planner import plan_change, with_required
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -71,6 +72,51 @@ def test_code_that_nothing_verifies_is_high_risk_and_prose_is_not() -> None:
     assert reasons(create("a.py"), verify=None) == {"no check verifies this change": RiskLevel.HIGH}
     assert reasons(create("docs/a.md"), verify=None) == {}
     assert "no check verifies this change" in reasons(create("requirements.txt"), verify=None)
+
+
+def test_code_that_no_check_covers_is_high_risk_beside_code_that_one_does() -> None:
+    plan = plan_change(
+        Changeset.of([create("a.py"), create("b.c")]),
+        workspace_id="w",
+        now=NOW,
+        verification=[read_check("pytest")],
+        unverified=["b.c"],
+    )
+
+    assert [(r.level, r.evidence) for r in plan.risk_reasons] == [(RiskLevel.HIGH, "b.c")]
+
+
+def test_a_hint_can_raise_the_risk_and_never_lower_it() -> None:
+    def risk(*levels: RiskLevel | None) -> RiskLevel:
+        hints = [Hint(hint_id="h", kind="seen_before", message="it failed", risk=level) for level in levels]
+        changeset = Changeset.of([delete("a.py")])
+        return plan_change(
+            changeset, workspace_id="w", now=NOW, verification=[read_check("x")], hints=hints
+        ).proposed_risk
+
+    assert [risk(), risk(None), risk(RiskLevel.LOW)] == [RiskLevel.MEDIUM] * 3
+    assert risk(RiskLevel.LOW, RiskLevel.CRITICAL) is RiskLevel.CRITICAL
+
+
+def test_required_checks_are_added_unless_they_are_planned_already() -> None:
+    planned = [read_check("make lint"), read_check("pytest")]
+
+    checks = with_required(planned, ["make  lint", "make docs"], timeout_seconds=7, environment=["A"])
+    assert [check.name for check in checks] == ["make lint", "pytest", "make docs"]
+    assert (checks[2].timeout_seconds, checks[2].environment) == (7, ("A",))
+    assert checks[2].reason == "the policy requires it"
+
+
+def test_a_plan_is_judged_as_each_kind_once_its_own_first() -> None:
+    plan = plan_change(
+        Changeset.of([create("a.md")]),
+        workspace_id="w",
+        now=NOW,
+        trigger_kind=TriggerKind.RETRY,
+        judged_as=[TriggerKind.MANUAL, TriggerKind.RETRY, TriggerKind.AGENT, TriggerKind.MANUAL],
+    )
+
+    assert plan.trigger_kinds == (TriggerKind.RETRY, TriggerKind.MANUAL, TriggerKind.AGENT)
 
 
 def test_a_change_without_title_is_named_after_its_files() -> None:

@@ -17,6 +17,7 @@ from executor.errors import ExecutorError
 COMMANDS: Final = {
     "init": "executor.cli.workspace:init",
     "demo": "executor.cli.demo:demo",
+    "plan": "executor.cli.proposal:plan",
     "run": "executor.cli.run:run",
     "retry": "executor.cli.run:retry",
     "recover": "executor.cli.workspace:recover",
@@ -37,6 +38,7 @@ COMMANDS: Final = {
 _SUMMARIES: Final = {
     "init": "Make this directory a workspace.",
     "demo": "See a change succeed, one fail, be retried and be repaired, in a throw-away repository.",
+    "plan": "Show the checks, the risk and the verdict of a change; change nothing.",
     "run": "Apply a change, verify it, and put everything back when it fails.",
     "retry": "Apply the change of a failed execution again.",
     "recover": "Put in order what a killed process left behind.",

@@ -35,7 +35,7 @@ from executor.models.execution import ExecutionStatus, StepName, TriggerKind
 from executor.models.ids import new_execution_id
 from executor.models.plan import ChangePlan
 from executor.models.times import Clock, utc_now
-from executor.planner.planner import plan_change
+from executor.planner.planner import plan_change, with_required
 from executor.storage.location import create_state_directory, resolve_workspace, state_directory
 from executor.storage.store import ExecutionStore
 
@@ -181,13 +181,15 @@ class HostExecutor:
         session: str | None = None,
         timeout_seconds: float | None = None,
         environment: Sequence[str] = NO_ENVIRONMENT,
+        judged_as: Sequence[TriggerKind] = (),
         cancel: threading.Event | None = None,
         observer: Observer | None = None,
         wait_seconds: float = 0.0,
     ) -> ExecutionRecord:
         """Applies the stored changeset of an ended execution again, with the same checks, as its child.
 
-        `timeout_seconds` and `environment` replace and add to what the checks had. The gate decides anew.
+        `timeout_seconds` and `environment` replace and add to what the checks had. The gate decides anew, by
+        the rules for retries, for what the first attempt was judged as, and for `judged_as`.
 
         Raises ExecutionNotFound, WrongWorkspace, InvalidState (completed, not ended, or its changeset is
         not kept any more), and what `execute` raises.
@@ -206,21 +208,30 @@ class HostExecutor:
             )
             for check in plan.verification
         ]
+        gate = self.gate
         again = plan_change(
             changeset,
             workspace_id=self.store.workspace_id,
             now=self._clock(),
-            verification=checks,
+            verification=with_required(
+                checks,
+                gate.policy.checks_for(changeset.paths) if checks else (),
+                timeout_seconds=timeout_seconds,
+                environment=environment,
+            ),
             health_checks=plan.health_checks,
             title=plan.title,
             why=why or plan.why,
             trigger_kind=TriggerKind.RETRY,
             drift=plan.drift,
+            judged_as=(*judged_as, *plan.trigger_kinds),
+            proposed_by=plan.proposed_by,
+            unverified=plan.unverified,
         )
         return self.execute(
             again,
             changeset,
-            self.gate.evaluate(again, changeset, now=self._clock()),
+            gate.evaluate(again, changeset, now=self._clock()),
             parent_execution_id=execution_id,
             trigger_kind=TriggerKind.RETRY,
             run_id=run_id,

@@ -7,14 +7,20 @@ from collections.abc import Sequence
 
 import msgspec
 
+from executor.models.execution import RiskLevel
+
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):
-    """One lesson. `evidence` names the executions it was drawn from."""
+    """One lesson. `evidence` names the executions it was drawn from.
+
+    `risk` is what the planner should think of the change at least; None when the lesson says nothing of it.
+    """
 
     hint_id: str
     kind: str
     message: str
     evidence: tuple[str, ...] = ()
+    risk: RiskLevel | None = None
 
 
 def hints_digest(hints: Sequence[Hint]) -> str | None:

@@ -8,10 +8,12 @@ from pathlib import PurePosixPath
 
 from executor.models.change import Changeset, Operation
 from executor.models.execution import TriggerKind
+from executor.models.hint import Hint
 from executor.models.ids import new_id
-from executor.models.plan import ChangePlan, Check, DriftRule
+from executor.models.plan import ChangePlan, Check, DriftRule, RiskReason
 from executor.models.risk import highest
 from executor.models.times import format_time
+from executor.planner.commands import read_check
 from executor.planner.risk import risk_reasons
 
 _VERBS = {Operation.CREATE: "Add", Operation.UPDATE: "Update", Operation.DELETE: "Delete"}
@@ -38,9 +40,21 @@ def plan_change(
     why: str | None = None,
     trigger_kind: TriggerKind = TriggerKind.MANUAL,
     drift: DriftRule = DriftRule.FAIL,
+    judged_as: Sequence[TriggerKind] = (),
+    proposed_by: str | None = None,
+    unverified: Sequence[str] = (),
+    hints: Sequence[Hint] = (),
 ) -> ChangePlan:
-    """The plan for `changeset`: its scope, the risk it proposes with reasons, its checks, the way back."""
-    reasons = tuple(risk_reasons(changeset, verification))
+    """The plan for `changeset`: its scope, the risk it proposes with reasons, its checks, the way back.
+
+    Hints can only raise the risk.
+    """
+    learned = [
+        RiskReason(level=hint.risk, reason=hint.message, evidence=", ".join(hint.evidence))
+        for hint in hints
+        if hint.risk is not None
+    ]
+    reasons = (*risk_reasons(changeset, verification, unverified), *learned)
     return ChangePlan(
         plan_id=new_id("plan"),
         workspace_id=workspace_id,
@@ -56,4 +70,25 @@ def plan_change(
         rollback="restore every file from its backup and compare its hash with the one before",
         drift=drift,
         created_at=format_time(now),
+        judged_as=tuple(kind for kind in dict.fromkeys(judged_as) if kind is not trigger_kind),
+        proposed_by=proposed_by,
+        unverified=tuple(unverified),
     )
+
+
+def with_required(
+    checks: Sequence[Check],
+    commands: Sequence[str],
+    *,
+    timeout_seconds: float | None = None,
+    environment: Sequence[str] = (),
+) -> list[Check]:
+    """`checks` and, of the checks a policy requires, those that are not among them."""
+    planned = {check.argv for check in checks if not check.shell}
+    required = [
+        read_check(
+            command, timeout_seconds=timeout_seconds, environment=environment, reason="the policy requires it"
+        )
+        for command in commands
+    ]
+    return [*checks, *(check for check in required if check.argv not in planned)]

@@ -19,13 +19,19 @@ def _evidence(changes: Sequence[FileChange]) -> str:
     return f"{shown} and {len(changes) - 5} more" if len(changes) > 5 else shown
 
 
-def risk_reasons(changeset: Changeset, verification: Sequence[Check]) -> Iterator[RiskReason]:
-    """Every reason to expect trouble, in a fixed order."""
+def risk_reasons(
+    changeset: Changeset, verification: Sequence[Check], unverified: Sequence[str] = ()
+) -> Iterator[RiskReason]:
+    """Every reason to expect trouble, in a fixed order. `unverified` is code that no check is known to cover."""
     changes = changeset.changes
     code = [c for c in changes if not is_prose(c.path)]
     if code and not verification:
         yield RiskReason(
             level=RiskLevel.HIGH, reason="no check verifies this change", evidence=_evidence(code)
+        )
+    elif uncovered := [c for c in code if c.path in unverified]:
+        yield RiskReason(
+            level=RiskLevel.HIGH, reason="no check covers part of this change", evidence=_evidence(uncovered)
         )
     deleted = [c for c in changes if c.operation is Operation.DELETE]
     if deleted:
