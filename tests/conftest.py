@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["support.postgres"]
+
 # Everything else is dropped: variables of agents and CI systems change triggers and actors, EXECUTOR_*
 # links executions to whatever runs the tests, GIT_* points git at another repository.
 KEPT = ("PATH", "LANG", "LC_", "TMPDIR", "TZ", "LD_", "USER", "LOGNAME")

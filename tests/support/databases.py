@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from executor.migrations import MIGRATIONS
-from executor.migrations.dialect import Layout
+from executor.migrations.dialect import Connection, Layout
 from executor.migrations.inspection import compare, layout_of_version, read_layout
+from executor.migrations.ledger import rows
 
 NEWEST = MIGRATIONS[-1].version
 
@@ -127,8 +128,9 @@ def _exact_rows(connection: sqlite3.Connection, table: str, columns: list[str]) 
         connection.text_factory = factory
 
 
-def ledger_of(connection: sqlite3.Connection) -> list[tuple[int, str, str]]:
-    return connection.execute("SELECT version, description, applied_at FROM schema_migrations").fetchall()
+def ledger_of(connection: Connection) -> list[tuple[Any, ...]]:
+    """Version, description and time of application of each record, of either engine."""
+    return rows(connection, "SELECT version, description, applied_at FROM schema_migrations ORDER BY version")
 
 
 def bytes_below(directory: Path) -> dict[str, bytes]:

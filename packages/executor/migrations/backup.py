@@ -32,7 +32,7 @@ def backup(db: Database, destination: str | os.PathLike[str]) -> Path:
         if not isinstance(connection, sqlite3.Connection):
             raise InvalidSettings(
                 f"{database} is no file to copy; PostgreSQL's own program does it: "
-                f"pg_dump --format=custom --file={shlex.quote(str(path))} {shlex.quote(database)}"
+                + dump_command(database, path)
             )
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
@@ -43,6 +43,12 @@ def backup(db: Database, destination: str | os.PathLike[str]) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def dump_command(database: str, destination: str | os.PathLike[str]) -> str:
+    """What copies a database of a server; the password is left to the user's password file."""
+    file = shlex.quote(os.fspath(destination))
+    return f"pg_dump --format=custom --file={file} {shlex.quote(database)}"
 
 
 def free_path(wanted: Path) -> Path:

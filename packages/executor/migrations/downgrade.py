@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from executor.errors import DowngradeBlocked, MigrationFailed
-from executor.migrations.backup import copy_beside
+from executor.migrations.backup import copy_beside, dump_command
 from executor.migrations.dialect import MIGRATION_WAIT_SECONDS, Connection, Database, Dialect, dialect_of
 from executor.migrations.ledger import forget, newest_version, refuse_newer, rows
 from executor.migrations.runner import borrowed, checked_target, failing_as, known_migrations
@@ -28,12 +29,16 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Downgrade:
-    """`copy` is the database as it was before; None for one in memory, or when nothing was to be done."""
+    """`copy` is the database as it was before; None for one in memory, or when nothing was to be done.
+
+    A server keeps no copy either: then `advice` says how to make one before going back.
+    """
 
     from_version: int
     to_version: int
     losses: tuple[Loss, ...] = ()
     copy: Path | None = None
+    advice: str = ""
 
 
 def preview_rollback(db: Database, target_version: int = 0) -> Downgrade:
@@ -42,13 +47,17 @@ def preview_rollback(db: Database, target_version: int = 0) -> Downgrade:
     with borrowed(db, read_only=True) as (connection, database):
         found = refuse_newer(connection, database)
         target = min(found, target_version)
-        return Downgrade(found, target, tuple(_losses(connection, target)) if target < found else ())
+        if target == found:
+            return Downgrade(found, found)
+        losses = tuple(_losses(connection, target))
+        return Downgrade(found, target, losses, advice=_advice(connection, database))
 
 
 def rollback_migration(db: Database, target_version: int = 0) -> Downgrade:
     """Takes a database back to `target_version` and says what was lost and where the copy is.
 
-    First writes a consistent copy beside the file, `<name>.version-<n>.db`. All rows stay, with their
+    First writes a consistent copy beside the file, `<name>.version-<n>.db`; a database of a server is to be
+    dumped before, which `preview_rollback` says. All rows stay, with their
     rowids and constraints, and so does everything of the user's: raises DowngradeBlocked in place of
     breaking a view, trigger, index or reference that needs what would go. A database at or below the target
     is left alone. Raises what `run_migrations` raises; the database is as before then.
@@ -69,7 +78,13 @@ def rollback_migration(db: Database, target_version: int = 0) -> Downgrade:
                 if copy is not None:
                     copy.unlink()
                 raise
-        return Downgrade(found, target_version, losses, copy)
+        return Downgrade(found, target_version, losses, copy, _advice(connection, database))
+
+
+def _advice(connection: Connection, database: str) -> str:
+    if isinstance(connection, sqlite3.Connection):
+        return ""
+    return f"going back makes no copy of {database}; dump it first: {dump_command(database, 'executor.dump')}"
 
 
 def _losses(connection: Connection, target: int) -> Iterator[Loss]:

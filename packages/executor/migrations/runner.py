@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from executor.errors import InvalidInput, MigrationFailed, SchemaOutdated
+from executor.errors import ExecutorError, InvalidInput, MigrationFailed, SchemaOutdated
 from executor.migrations import layout, server
 from executor.migrations.connection import (
     BUSY_TIMEOUT_SECONDS,
@@ -250,6 +250,8 @@ def failing_as(
     """
     try:
         yield
+    except ExecutorError:
+        raise
     except Exception as cause:
         driver_error = getattr(cause, "orig", None) or cause
         error = dialect_of(connection).error_of(driver_error, database)

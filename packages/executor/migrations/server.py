@@ -134,7 +134,9 @@ def is_pooled(connection: ServerConnection) -> bool:
     Then two transactions may run on two connections of the server, and what is set or locked for a session
     is lost or somebody else's.
     """
-    with connection.cursor() as cursor:
+    from psycopg.rows import tuple_row
+
+    with connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
     return row is not None and row[0] != connection.info.backend_pid
 

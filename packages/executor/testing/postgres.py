@@ -108,22 +108,23 @@ class PostgresServer:
         if not data.exists():
             self._initialise(data)
         self.port = port or self.port or _free_port()
-        self._process = subprocess.Popen(
-            [
-                str(self._binaries / "postgres"),
-                *("-D", str(data)),
-                *("-k", str(self._folder)),
-                *("-h", "127.0.0.1"),
-                *("-p", str(self.port)),
-                *_SETTINGS,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self._folder / "log").open("ab"),
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-            **self._as_user(),
-        )
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(self._binaries / "postgres"),
+                    *("-D", str(data)),
+                    *("-k", str(self._folder)),
+                    *("-h", "127.0.0.1"),
+                    *("-p", str(self.port)),
+                    *_SETTINGS,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+                **self._as_user(),
+            )
         self._wait_until_ready()
 
     def stop(self, number: int = signal.SIGINT) -> None:
