@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from executor.migrations import MIGRATIONS
-from support.command import GOOD_PATCH, Repository
+from support.command import GOOD_PATCH, Repository, Result
+from support.postgres import PostgresDatabases
 
 NEWEST = MIGRATIONS[-1].version
 
@@ -103,3 +104,38 @@ def test_a_workspace_without_database_says_how_to_make_one(tmp_path: Path) -> No
 
     assert result.code == 2
     assert "executor init" in result.err
+
+
+def test_a_database_of_a_server_is_managed_by_its_url(tmp_path: Path, postgres: PostgresDatabases) -> None:
+    """Status, upgrade, check and downgrade work; what needs a file names the command that does it instead; no
+    password is shown."""
+    url = postgres.version_0(5, collated=True).replace("executor@", "executor:hunter2@")
+    environ = {"EXECUTOR_DATABASE_URL": url}
+    anywhere = Repository(tmp_path)
+
+    def run(*arguments: str) -> Result:
+        result = anywhere.run("db", *arguments, environ=environ)
+        assert "hunter2" not in result.out + result.err
+        return result
+
+    assert (0, NEWEST) == (
+        run("status", "--json").json["current"],
+        run("upgrade", "--json").json["to_version"],
+    )
+    assert url.replace(":hunter2", "") in run("status").out
+    assert "the database is in order" in run("check").out
+    preview = run("downgrade", "--to", "1")
+    assert (0, True) == (preview.code, "pg_dump" in preview.err)
+    done = run("downgrade", "--to", "1", "--yes", "--json").json
+    assert (NEWEST, 1, None) == (done["from_version"], done["to_version"], done["copy"])
+    refused = run("backup", str(tmp_path / "copy.db"))
+    assert (2, True) == (refused.code, "pg_dump" in refused.err)
+
+
+def test_a_server_that_cannot_be_reached_is_exit_69(tmp_path: Path) -> None:
+    result = Repository(tmp_path).run(
+        "db", "status", environ={"EXECUTOR_DATABASE_URL": "postgresql://ann:hunter2@127.0.0.1:1/work"}
+    )
+
+    assert (69, False) == (result.code, "hunter2" in result.err)
+    assert "check that the server runs" in result.err

@@ -20,6 +20,12 @@ from typing import Any, Self
 # A process says these as it goes.
 BEGAN, COMMITTED = b"B", b"C"
 
+# Statements that change something on a server, if only a lock.
+SERVER_STATEMENTS = (
+    *("BEGIN", "COMMIT", "CREATE", "ALTER", "DROP", "INSERT", "DELETE", "LOCK"),
+    *("SELECT pg_try_advisory", "SELECT pg_advisory"),
+)
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -58,9 +64,13 @@ class Migrators:
         """How long the transaction of an upgrade takes that nobody disturbs."""
         return float(self._ask("seconds_inside", str(db)))
 
-    def race(self, db: Path, processes: int) -> list[Opened]:
-        """All open the database at the same instant, and each writes one execution."""
+    def race(self, db: Path | str, processes: int) -> list[Opened]:
+        """All open the database, a file or a URL, at the same instant, and each writes one execution."""
         return [Opened(*answer) for answer in self._ask("race", str(db), processes)]
+
+    def server_killed_at(self, url: str, statement: int) -> bool:
+        """`killed_at` for a database of a server; statements that only look do not count."""
+        return bool(self._ask("server_killed_at", url, statement))
 
     def _ask(self, *request: object) -> Any:
         assert self._program.stdin is not None
@@ -80,6 +90,25 @@ def killed_at(db: str, statement: int) -> bool:
             os.kill(os.getpid(), signal.SIGKILL)
 
     child, _ = forked(lambda _: open_traced(db, count))
+    return died(child)
+
+
+def server_killed_at(url: str, statement: int) -> bool:
+    from executor.migrations import ensure_current
+
+    seen = 0
+
+    def count(sql: str) -> None:
+        nonlocal seen
+        seen += sql.startswith(SERVER_STATEMENTS)
+        if seen == statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def upgrade(_: int) -> None:
+        traced_cursors(count)
+        ensure_current(url)
+
+    child, _ = forked(upgrade)
     return died(child)
 
 
@@ -128,6 +157,8 @@ def race(db: str, processes: int) -> list[tuple[int, str | None]]:
 
 
 def open_and_write(db: str, number: int) -> tuple[int, str | None]:
+    if "://" in db:
+        return open_and_write_to_server(db, number)
     from executor.errors import ExecutorError
     from executor.migrations.runner import open_current
 
@@ -151,6 +182,46 @@ def open_and_write(db: str, number: int) -> tuple[int, str | None]:
     except (ExecutorError, sqlite3.Error) as error:
         return recorded, repr(error)
     return recorded, None
+
+
+def open_and_write_to_server(url: str, number: int) -> tuple[int, str | None]:
+    import psycopg
+
+    from executor.errors import ExecutorError
+    from executor.migrations import ensure_current
+    from executor.migrations.server import connect
+
+    recorded = 0
+
+    def count(sql: str) -> None:
+        nonlocal recorded
+        recorded += sql.startswith("INSERT INTO schema_migrations")
+
+    try:
+        traced_cursors(count)
+        ensure_current(url)
+        with connect(url) as connection:
+            connection.execute(
+                "INSERT INTO executions (execution_id, plan_id, changeset_id, decision_id, checksum, verdict,"
+                " status, started_at, run_id) VALUES (%s, 'p', 'c', 'd', 's', 'allow', 'pending', 't', 'race')",
+                (f"exec_of_{number}",),
+            )
+    except (ExecutorError, psycopg.Error) as error:
+        return recorded, repr(error)
+    return recorded, None
+
+
+def traced_cursors(trace: Callable[[str], None]) -> None:
+    """From now on every PostgreSQL connection of this process tells its statements, each before it runs."""
+    from psycopg import Cursor
+
+    execute = Cursor.execute
+
+    def execute_traced(self: Any, query: Any, *args: Any, **options: Any) -> Any:
+        trace((query.decode() if isinstance(query, bytes) else str(query)).strip())
+        return execute(self, query, *args, **options)
+
+    Cursor.execute = execute_traced  # type: ignore[method-assign]
 
 
 def open_traced(db: str, trace: Callable[[str], None], out: int | None = None) -> None:
@@ -215,13 +286,16 @@ def died(child: int) -> bool:
 
 
 JOBS: dict[str, Callable[..., object]] = {
-    job.__name__: job for job in (killed_at, killed_after, seconds_inside, race)
+    job.__name__: job for job in (killed_at, killed_after, seconds_inside, race, server_killed_at)
 }
 
 
 def main() -> None:
     # What an upgrade imports, once for all children.
-    from executor.migrations import run_migrations
+    import psycopg.conninfo  # noqa: F401
+    import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
+
+    from executor.migrations import postgresql, run_migrations  # noqa: F401
 
     with sqlite3.connect(":memory:") as connection:
         run_migrations(connection, 1)

@@ -137,6 +137,15 @@ def old_columns(url: str) -> dict[str, list[str]]:
         return {table: columns_of(connection, table) for table in OLD_TABLES}
 
 
+def wait_until(connection: psycopg.Connection[Any], question: str) -> None:
+    """Asks until the answer is true."""
+    for _ in range(6_000):
+        if connection.execute(question.encode()).fetchone() == (True,):
+            return
+        connection.execute("SELECT pg_sleep(0.01)")
+    raise AssertionError(f"never: {question}")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresDatabases]:
     """A server; started at the first test that wants one, gone with the process."""

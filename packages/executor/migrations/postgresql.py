@@ -40,18 +40,19 @@ _LOCK: Final = int.from_bytes(b"executor")
 # While a migration waits for a table, everybody who comes later waits behind it. So it waits briefly, lets
 # the others through and tries again.
 _TABLE_LOCK_MILLISECONDS: Final = 500
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_SHORTEST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.5
 
-# Set to 0, which is none, while indexes are built; a small one would end the work each time.
-_TIMEOUTS: Final = (
-    "statement_timeout",
-    "lock_timeout",
-    "transaction_timeout",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-)
-# A server that works for a client which is gone notices by itself only when it has something to say.
-_CHECK_CLIENT: Final = ("client_connection_check_interval", "2000")
+# While indexes are built: no time-out, which would end the work each time anew; and a server that works for
+# a client which has died notices.
+_WHILE_BUILDING: Final = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "client_connection_check_interval": "2000",
+}
 
 _ON_DELETE: Final = {
     "a": "NO ACTION",
@@ -283,7 +284,9 @@ class _Parts:
             rows(connection, "SET LOCAL idle_in_transaction_session_timeout = 0")
             rows(connection, f"SET LOCAL lock_timeout = {_TABLE_LOCK_MILLISECONDS}")
             if rows(connection, "SELECT pg_try_advisory_xact_lock(?)", _LOCK) == [(True,)]:
-                present = [table for table in layout.TABLES if columns_of(connection, table)]
+                # The ledger only grows by rows, and everybody reads it.
+                ours = [table for table in layout.TABLES if table != "schema_migrations"]
+                present = [table for table in ours if columns_of(connection, table)]
                 if present:
                     rows(connection, f"LOCK TABLE {', '.join(present)} IN ACCESS EXCLUSIVE MODE")
                 return True
@@ -390,25 +393,27 @@ def _wait(database: str, deadline: float, pause: float) -> None:
 @contextmanager
 def _patient(connection: ServerConnection) -> Iterator[None]:
     """No time-outs for long work, and no long work for a client that has died."""
-    names = [*_TIMEOUTS, _CHECK_CLIENT[0]]
-    before = rows(connection, "SELECT name, setting FROM pg_settings WHERE name = ANY(?)", names)
-    for name, _ in before:
-        _set(connection, name, _CHECK_CLIENT[1] if name == _CHECK_CLIENT[0] else "0")
+    before = rows(connection, "SELECT name, setting FROM pg_settings WHERE name = ANY(?)", [*_WHILE_BUILDING])
+    wanted = {name: _WHILE_BUILDING[name] for name, _ in before}
+    try:
+        _set(connection, wanted)
+    except driver().errors.InvalidParameterValue:
+        # A server on some systems cannot look after its client.
+        _set(connection, {**wanted, "client_connection_check_interval": "0"})
     try:
         yield
     finally:
-        for name, value in before:
-            if not connection.closed:
-                _set(connection, name, value)
+        if not connection.closed:
+            _set(connection, dict(before))
 
 
-def _set(connection: ServerConnection, name: str, value: str) -> None:
-    try:
-        rows(connection, "SELECT set_config(?, ?, false)", name, value)
-    except driver().errors.InvalidParameterValue:
-        # Servers on some systems cannot look for their client.
-        if name != _CHECK_CLIENT[0]:
-            raise
+def _set(connection: ServerConnection, settings: dict[str, str]) -> None:
+    rows(
+        connection,
+        "SELECT set_config(name, value, false) FROM unnest(?::text[], ?::text[]) AS settings(name, value)",
+        [*settings.keys()],
+        [*settings.values()],
+    )
 
 
 @contextmanager

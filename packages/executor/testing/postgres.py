@@ -135,7 +135,8 @@ class PostgresServer:
             process.wait(timeout=_START_SECONDS)
 
     def remove(self) -> None:
-        self.stop()
+        """Stops the server at once and removes its data."""
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
