@@ -36,6 +36,8 @@ ExecutorError
 │   ├── BaseChanged                    a file is no longer what the changeset was made for
 │   ├── LockHeld                       another execution works in the workspace
 │   ├── DecisionMismatch               the decision is not about this workspace, plan or changeset
+│   ├── ApprovalVoid                   what was approved is no longer what would be done
+│   ├── AlreadyApproved                somebody else was quicker
 │   ├── WrongWorkspace                 the execution belongs to another workspace
 │   └── DowngradeBlocked               views, triggers, indexes or tables of the user need what would go
 ├── RollbackIncomplete                 a change could not be undone completely
@@ -414,6 +416,31 @@ class DecisionMismatch(Conflict):
         )
 
 
+class ApprovalVoid(Conflict):
+    """An approval no longer holds: `reason` says what has changed since."""
+
+    code = "approval_void"
+
+    def __init__(self, execution_id: str, reason: str) -> None:
+        self.execution_id, self.reason = execution_id, reason
+        super().__init__(
+            f"the approval of execution {execution_id!r} does not hold: {reason}; propose the change anew"
+        )
+
+
+class AlreadyApproved(Conflict):
+    """The execution has been approved by somebody else, or is being run by their approval."""
+
+    code = "already_approved"
+
+    def __init__(self, execution_id: str, approved_by: str, approved_at: str) -> None:
+        self.execution_id, self.approved_by, self.approved_at = execution_id, approved_by, approved_at
+        super().__init__(
+            f"execution {execution_id!r} was approved by {approved_by} at {approved_at}; "
+            f"executor wait {execution_id} tells how it comes out"
+        )
+
+
 class WrongWorkspace(Conflict):
     """The execution belongs to another workspace; it can only be read here."""
 
@@ -439,6 +466,16 @@ class DowngradeBlocked(Conflict):
             f"{database} cannot go back to schema version {target}, nothing was changed ({shown}); "
             "drop these first, and make them anew after the next upgrade"
         )
+
+
+class ApprovalRefused(ExecutorError):
+    """Who asks may not approve this execution, or not from where they ask; nothing was recorded."""
+
+    code = "approval_refused"
+
+    def __init__(self, execution_id: str, reason: str) -> None:
+        self.execution_id, self.reason = execution_id, reason
+        super().__init__(f"execution {execution_id!r} is not approved: {reason}")
 
 
 class RollbackIncomplete(ExecutorError):

@@ -1,7 +1,6 @@
 """Every engine keeps the contract."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,14 +9,19 @@ from executor.testing.harness import StoreHarness
 from support.stores import SqliteHarness
 
 
-@pytest.fixture(scope="module", params=["sqlite"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def backend(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StoreHarness]:
     """One database for all tests of an engine; each begins by emptying it."""
-    harnesses: dict[str, type[SqliteHarness]] = {"sqlite": SqliteHarness}
-    folder: Path = tmp_path_factory.mktemp(request.param)
-    harness = harnesses[request.param](folder)
+    folder = tmp_path_factory.mktemp(request.param)
+    harness: StoreHarness
+    if request.param == "sqlite":
+        harness = SqliteHarness(folder)
+    else:
+        from support.server_stores import PostgresqlHarness
+
+        harness = PostgresqlHarness(folder, request.getfixturevalue("postgres").current())
     yield harness
     harness.close()
 

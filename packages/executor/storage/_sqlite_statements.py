@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 Bound: TypeAlias = "tuple[str, tuple[str | int | float | bytes | None, ...]]"
 
-# Stands for one parameter.
+# Stands for one number.
 MARK: Final = '?'
 
 
@@ -39,6 +39,10 @@ SELECT_FAMILY: Final = 'SELECT coalesce(executions.correlation_id, executions.ex
 def select_family(*, execution_id: str) -> Bound:
     return SELECT_FAMILY, (execution_id,)
 
+LOCK_FAMILY: Final = 'SELECT coalesce(executions.correlation_id, executions.execution_id) AS coalesce_1, coalesce(executions.attempt, 1) AS coalesce_2, executions.status  FROM executions  WHERE executions.execution_id = ?'
+def lock_family(*, execution_id: str) -> Bound:
+    return LOCK_FAMILY, (execution_id,)
+
 SELECT_FAMILIES: Final = 'SELECT executions.execution_id, coalesce(executions.correlation_id, executions.execution_id) AS coalesce_1, coalesce(executions.attempt, 1) AS coalesce_2  FROM executions  WHERE executions.execution_id IN (SELECT value FROM json_each(?))'
 def select_families(*, values: str) -> Bound:
     return SELECT_FAMILIES, (values,)
@@ -47,15 +51,15 @@ SELECT_TAKEN: Final = 'SELECT executions.execution_id  FROM executions  WHERE ex
 def select_taken(*, values: str) -> Bound:
     return SELECT_TAKEN, (values,)
 
-SELECT_CHAIN: Final = "SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM executions  WHERE executions.correlation_id = ? UNION ALL SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM executions  WHERE executions.execution_id = ? AND executions.correlation_id IS NULL ORDER BY started_at, execution_id  LIMIT ? OFFSET ?"
+SELECT_CHAIN: Final = "SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM executions  WHERE executions.correlation_id = ? AND executions.execution_id IS NOT NULL UNION ALL SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM executions  WHERE executions.execution_id = ? AND executions.correlation_id IS NULL ORDER BY started_at, execution_id  LIMIT ? OFFSET ?"
 def select_chain(*, correlation_id: str, limit: int) -> Bound:
     return SELECT_CHAIN, (correlation_id, correlation_id, limit, 0)
 
-COUNT_CHAIN: Final = 'SELECT count(*) AS count_1  FROM (SELECT 1 AS one  FROM executions  WHERE executions.correlation_id = ? UNION ALL SELECT 1  FROM executions  WHERE executions.execution_id = ? AND executions.correlation_id IS NULL) AS anon_1'
+COUNT_CHAIN: Final = 'SELECT count(*) AS count_1  FROM (SELECT 1 AS one  FROM executions  WHERE executions.correlation_id = ? AND executions.execution_id IS NOT NULL UNION ALL SELECT 1  FROM executions  WHERE executions.execution_id = ? AND executions.correlation_id IS NULL) AS anon_1'
 def count_chain(*, correlation_id: str) -> Bound:
     return COUNT_CHAIN, (correlation_id, correlation_id)
 
-SELECT_ROOT: Final = "SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM executions  WHERE executions.correlation_id = ? AND executions.parent_execution_id IS NULL UNION ALL SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM executions  WHERE executions.execution_id = ? AND executions.correlation_id IS NULL AND executions.parent_execution_id IS NULL ORDER BY started_at, execution_id  LIMIT 1 OFFSET ?"
+SELECT_ROOT: Final = "SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM executions  WHERE executions.correlation_id = ? AND executions.execution_id IS NOT NULL AND executions.parent_execution_id IS NULL UNION ALL SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM executions  WHERE executions.execution_id = ? AND executions.correlation_id IS NULL AND executions.parent_execution_id IS NULL ORDER BY started_at, execution_id  LIMIT 1 OFFSET ?"
 def select_root(*, correlation_id: str) -> Bound:
     return SELECT_ROOT, (correlation_id, correlation_id, 0)
 
@@ -182,6 +186,30 @@ def select_decision(*, execution_id: str) -> Bound:
 SELECT_CONTENT: Final = 'SELECT contents.content  FROM executions CROSS JOIN contents  WHERE executions.execution_id = ? AND contents.sha256 = ? AND contents.correlation_id = coalesce(executions.correlation_id, executions.execution_id)'
 def select_content(*, execution_id: str, sha256: str) -> Bound:
     return SELECT_CONTENT, (execution_id, sha256)
+
+MOVE_AWAITING: Final = "UPDATE executions SET status=? WHERE executions.execution_id = ? AND executions.status = 'pending' AND executions.verdict = 'need_approval' RETURNING coalesce(correlation_id, execution_id) AS coalesce_1"
+def move_awaiting(*, status: str, execution_id: str) -> Bound:
+    return MOVE_AWAITING, (status, execution_id)
+
+END_AWAITING: Final = "UPDATE executions SET status='cancelled', ended_at=?, error_message=?, error_code=? WHERE executions.execution_id = ? AND executions.status = 'pending' AND executions.verdict = 'need_approval' RETURNING coalesce(correlation_id, execution_id) AS coalesce_1"
+def end_awaiting(*, ended_at: str | None, error_message: str | None, error_code: str | None, execution_id: str) -> Bound:
+    return END_AWAITING, (ended_at, error_message, error_code, execution_id)
+
+INSERT_APPROVAL: Final = 'INSERT INTO approvals (execution_id, correlation_id, approval_id, checksum, document, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (execution_id, correlation_id) DO NOTHING'
+def insert_approval(*, execution_id: str, correlation_id: str, approval_id: str, checksum: str, document: str, created_at: str, expires_at: str) -> Bound:
+    return INSERT_APPROVAL, (execution_id, correlation_id, approval_id, checksum, document, created_at, expires_at)
+
+SELECT_APPROVAL: Final = 'SELECT approvals.document  FROM approvals  WHERE approvals.execution_id = ?'
+def select_approval(*, execution_id: str) -> Bound:
+    return SELECT_APPROVAL, (execution_id,)
+
+SELECT_APPROVALS: Final = 'SELECT approvals.document  FROM approvals  WHERE approvals.correlation_id = ? AND approvals.checksum = ? ORDER BY approvals.created_at DESC, approvals.execution_id DESC'
+def select_approvals(*, correlation_id: str, checksum: str) -> Bound:
+    return SELECT_APPROVALS, (correlation_id, checksum)
+
+SELECT_EXPIRED: Final = "SELECT executions.execution_id  FROM executions CROSS JOIN approvals  WHERE executions.status = 'pending' AND executions.verdict = 'need_approval' AND approvals.execution_id = executions.execution_id AND approvals.correlation_id = coalesce(executions.correlation_id, executions.execution_id) AND approvals.expires_at <= ? ORDER BY executions.started_at, executions.execution_id"
+def select_expired(*, now: str) -> Bound:
+    return SELECT_EXPIRED, (now,)
 
 REGISTER_WORKSPACE: Final = 'INSERT INTO workspaces (workspace_id, host, path, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (workspace_id) DO UPDATE SET host = excluded.host, path = excluded.path'
 def register_workspace(*, workspace_id: str, host: str, path: str, created_at: str) -> Bound:
@@ -414,6 +442,14 @@ def where_trigger_kind_is_missing() -> Bound:
 WHERE_WORKSPACE_ID_IS_MISSING: Final = 'executions.workspace_id IS NULL'
 def where_workspace_id_is_missing() -> Bound:
     return WHERE_WORKSPACE_ID_IS_MISSING, ()
+
+WHERE_IDENTIFIED: Final = 'executions.execution_id IS NOT NULL'
+def where_identified() -> Bound:
+    return WHERE_IDENTIFIED, ()
+
+WHERE_NAMELESS: Final = 'executions.execution_id IS NULL'
+def where_nameless() -> Bound:
+    return WHERE_NAMELESS, ()
 
 WHERE_CHECKSUM_IS: Final = 'executions.checksum = ?'
 def where_checksum_is(*, value: str) -> Bound:

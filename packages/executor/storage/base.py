@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Self
 
+    from executor.models.approval import Approval
     from executor.models.change import Changeset
     from executor.models.decision import GovernanceDecision
     from executor.models.execution import (
@@ -220,6 +221,50 @@ class ExecutionStorage(ABC):
 
         Raises ExecutionNotFound.
         """
+
+    # Approvals.
+
+    @abstractmethod
+    def record_approval(self, approval: Approval) -> None:
+        """Keeps an approval of an execution that awaits one, with its `approved` event.
+
+        Raises ExecutionNotFound, AlreadyApproved when it has been approved, whatever became of it: of several
+        who approve at once one is the first; InvalidState when it does not await approval for other reasons.
+        """
+
+    @abstractmethod
+    def begin_approved(self, execution_id: str) -> bool:
+        """Moves an execution that awaits approval to `validating`.
+
+        False when it awaits none any more: of several who begin at once one may go on. Whether it was
+        approved is the caller's to know.
+        """
+
+    @abstractmethod
+    def cancel_awaiting(
+        self,
+        execution_id: str,
+        *,
+        error_code: str,
+        error_message: str,
+        denied: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Ends an execution that awaits approval as `cancelled`, with its `execution_end` event.
+
+        `denied` are the fields of a `denied` event before that. False when it awaits none any more.
+        """
+
+    @abstractmethod
+    def get_approval(self, execution_id: str) -> Approval | None:
+        """The approval of this execution, whatever became of it since, or None."""
+
+    @abstractmethod
+    def list_approvals(self, correlation_id: str, checksum: str) -> list[Approval]:
+        """The approvals of one change within a correlation, newest first."""
+
+    @abstractmethod
+    def list_expired_approvals(self, now: datetime) -> list[str]:
+        """The executions that await approval still, though theirs has run out, oldest first."""
 
     @abstractmethod
     def register_workspace(self, workspace_id: str, host: str, path: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ClauseElement, ColumnElement, Text, bindparam, literal_column, select
+from sqlalchemy import BigInteger, ClauseElement, ColumnElement, bindparam, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -26,7 +26,7 @@ DIALECTS: Final[dict[str, Dialect]] = {
     "postgresql": postgresql.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
 }
 # The engines a module is committed for.
-GENERATED: Final = ("sqlite",)
+GENERATED: Final = ("sqlite", "postgresql")
 
 # Run with many rows at once: for these the order of the parameters is said.
 _MANY: Final = frozenset({"import_execution", "insert_event"})
@@ -143,7 +143,7 @@ Bound: TypeAlias = "tuple[str, tuple[str | int | float | bytes | None, ...]]"
 def engine_module(engine: str, queries: Mapping[str, Query]) -> str:
     """The source of the module with the SQL of one engine."""
     parts = [_HEADER.format(title=f"Every statement as {engine} takes it.", imports="Final, TypeAlias")]
-    parts.append(f"# Stands for one parameter.\nMARK: Final = {_mark(engine)!r}\n")
+    parts.append(f"# Stands for one number.\nMARK: Final = {_mark(engine)!r}\n")
     for name, query in queries.items():
         parts.append(f"\n{name.upper()}: Final = {query.text!r}")
         values = ", ".join(p.source for p in query.parameters)
@@ -175,7 +175,7 @@ def protocol_module(engines: Mapping[str, Mapping[str, Query]]) -> str:
 
 
 def _mark(engine: str) -> str:
-    return compile_statement(select(bindparam("x", type_=Text())), DIALECTS[engine]).text.split()[1]
+    return compile_statement(select(bindparam("x", type_=BigInteger())), DIALECTS[engine]).text.split()[1]
 
 
 def _signature(query: Query) -> str:

@@ -32,7 +32,7 @@ def _cross_join(join: CrossJoin, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class OneOf(ColumnElement[bool]):
-    """`column` equals any text of one parameter, a JSON list.
+    """`column` equals any text of one parameter: a JSON list on SQLite, an array on PostgreSQL.
 
     Core's own IN expands to as many parameters as there are values, which a statement compiled ahead
     cannot do.
@@ -56,8 +56,7 @@ def _one_of_sqlite(clause: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(OneOf, "postgresql")
 def _one_of_postgresql(clause: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
     column, values = compiler.process(clause.column, **kw), compiler.process(clause.values, **kw)
-    array = f"ARRAY(SELECT jsonb_array_elements_text({values}::JSONB))"
-    return f"{column} <> ALL({array})" if clause.negated else f"{column} = ANY({array})"
+    return f"{column} {'<> ALL' if clause.negated else '= ANY'}({values}::TEXT[])"
 
 
 class EndsWith(ColumnElement[bool]):
@@ -84,6 +83,29 @@ def _ends_with_postgresql(clause: EndsWith, compiler: SQLCompiler, **kw: Any) ->
     column, ending = compiler.process(clause.column, **kw), compiler.process(clause.ending, **kw)
     again = compiler.process(clause.ending, **kw)
     return f"right({column}, length({ending})) = {again}"
+
+
+class Bytewise(FunctionElement[str]):
+    """A text that is no column, in the first row of a recursion.
+
+    PostgreSQL wants the type and the collation of the rows that follow. SQLite has one of each.
+    """
+
+    inherit_cache = True
+    type = Text()
+
+    def __init__(self, text: ColumnElement[str]) -> None:
+        super().__init__(text)
+
+
+@compiles(Bytewise)
+def _bytewise(text: Bytewise, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(text.clause_expr.element, **kw)
+
+
+@compiles(Bytewise, "postgresql")
+def _bytewise_postgresql(text: Bytewise, compiler: SQLCompiler, **kw: Any) -> str:
+    return f'CAST({compiler.process(text.clause_expr.element, **kw)} AS TEXT) COLLATE "C"'
 
 
 class RowKey(FunctionElement[str]):

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from executor.errors import InvalidInput
+from executor.models.approval import Approval
 from executor.models.change import Changeset, sha256
 from executor.models.decision import GovernanceDecision
 from executor.models.plan import ChangePlan
@@ -15,7 +16,7 @@ from executor.models.plan import ChangePlan
 T = TypeVar("T")
 
 
-def encode(document: ChangePlan | Changeset | GovernanceDecision) -> str:
+def encode(document: ChangePlan | Changeset | GovernanceDecision | Approval) -> str:
     return msgspec.json.encode(document).decode()
 
 

@@ -43,6 +43,15 @@ class Engine(Protocol):
         """What `write` raises when a key is taken."""
         ...
 
+    @property
+    def walk(self) -> str:
+        """What makes a list walk along the times, which finds a page of frequent rows at once.
+
+        Stands behind the table. A planner that guesses instead reads and sorts all rows for every page, as
+        soon as a filter or two look selective.
+        """
+        ...
+
     def query(self, statement: Bound) -> list[Row]:
         """One statement that reads."""
         ...
@@ -51,12 +60,27 @@ class Engine(Protocol):
         """Several statements that see one moment. `work` may be called twice and must not write."""
         ...
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(
+        self, work: Callable[[Connection], T], done: Callable[[Connection], T | None] | None = None
+    ) -> T:
         """One transaction: committed when this returns, undone when it raises.
 
-        `work` may be called again after its writes were undone, and shares the transaction with the
-        `work` of other threads when these come at the same time.
+        `work` may be called again after its writes were undone, and may share the transaction with the
+        `work` of other threads when these come at the same time. When the connection is lost during the
+        commit, `work` is called again, too: where doing it twice is not the same as once, `done` looks
+        for what it wrote and gives what `work` gave then, or None.
         """
+        ...
+
+    def append(self, connection: Connection, statement: Bound) -> None:
+        """Runs a statement that appends an event, at the latest before the commit.
+
+        Afterwards `connection` reads and locks nothing more.
+        """
+        ...
+
+    def number_events(self, connection: Connection) -> None:
+        """From here to the commit nobody else gives a position to an event."""
         ...
 
     def path_matches(self, pattern: str) -> Bound:

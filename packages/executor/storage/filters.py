@@ -33,9 +33,13 @@ _MOST_PARTS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """`parts` exclude each other; each is a list of conditions that hold together."""
+    """`parts` exclude each other; each is a list of conditions that hold together.
+
+    `led` says that an index finds the rows of each part; else all rows are walked in the order of time.
+    """
 
     parts: tuple[tuple[Bound, ...], ...]
+    led: bool = True
 
     def anywhere(self) -> Bound:
         """All of it as one condition, for questions that want no order. Empty text: everything."""
@@ -45,7 +49,7 @@ class Conditions:
 
     def with_all(self, more: Iterable[Bound]) -> Conditions:
         extra = tuple(more)
-        return Conditions(tuple((*part, *extra) for part in self.parts))
+        return Conditions(tuple((*part, *extra) for part in self.parts), self.led)
 
 
 def _all_of(part: Sequence[Bound]) -> Bound:
@@ -107,7 +111,7 @@ def conditions(
     rest.extend(building.paths(filter.path))
     rest.extend(building.others(filter, led=leader == "unresolved"))
     if leader is None:
-        return Conditions((tuple(rest),))
+        return Conditions((tuple(rest),), led=seek is not None)
     if leader == "unresolved":
         sql = engine.sql
         kinds = (sql.where_failed(), sql.where_rolled_back(), sql.where_awaiting())
@@ -244,7 +248,7 @@ def path_pattern(pattern: str) -> str:
 def list_statement(
     head: str,
     asked: Conditions,
-    sql: Statements,
+    engine: Engine,
     *,
     limit: int,
     offset: int = 0,
@@ -252,9 +256,13 @@ def list_statement(
     oldest_first: bool = False,
 ) -> Bound:
     """The rows in order, from where a page ended on."""
+    sql = engine.sql
+    if not asked.led:
+        head += engine.walk
     if after is not None:
         seek = sql.where_after if oldest_first else sql.where_before
         asked = asked.with_all([seek(started_at=after.started_at, execution_id=after.execution_id)])
+    asked = asked.with_all([sql.where_identified()])
     text, values = joined(" UNION ALL ", [_selecting(head, part) for part in asked.parts])
     direction = "" if oldest_first else " DESC"
     text += f" ORDER BY started_at{direction}, execution_id{direction} LIMIT {sql.MARK} OFFSET {sql.MARK}"
@@ -267,6 +275,7 @@ def _selecting(head: str, part: Sequence[Bound]) -> Bound:
 
 
 def count_statement(head: str, asked: Conditions, sql: Statements, at_most: int) -> Bound:
+    asked = asked.with_all([sql.where_identified()])
     text, values = joined(" UNION ALL ", [_selecting(head, part) for part in asked.parts])
     return f"SELECT count(*) FROM ({text} LIMIT {sql.MARK}) AS counted", (*values, at_most)
 

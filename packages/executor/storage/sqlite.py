@@ -56,6 +56,7 @@ class SqliteEngine:
     """One database file."""
 
     IntegrityError: Final = sqlite3.IntegrityError
+    walk: Final = " INDEXED BY idx_executions_started_at"
 
     def __init__(
         self,
@@ -136,8 +137,12 @@ class SqliteEngine:
 
     # Writing.
 
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """The thread that gets the lock commits for all that wait: with `full` durability the wait for the
+    def write(
+        self, work: Callable[[Connection], T], done: Callable[[Connection], T | None] | None = None
+    ) -> T:
+        """What became of a commit is always known here, so nobody looks.
+
+        The thread that gets the lock commits for all that wait: with `full` durability the wait for the
         disk is shared.
         """
         job = _Job(work)
@@ -243,6 +248,12 @@ class SqliteEngine:
         if not isinstance(error, sqlite3.Error):
             return error
         return database_error(error, self._name) or error
+
+    def append(self, connection: Connection, statement: Bound) -> None:
+        connection.execute(*statement)
+
+    def number_events(self, connection: Connection) -> None:
+        """Nobody else writes anyway."""
 
     # Conditions.
 

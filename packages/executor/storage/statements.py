@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import (
     CTE,
     Alias,
+    BigInteger,
     BindParameter,
     Column,
     ColumnElement,
@@ -56,6 +57,7 @@ from executor.models.execution import (
     Verdict,
 )
 from executor.schema import (
+    approvals,
     changesets,
     contents,
     decisions,
@@ -66,7 +68,7 @@ from executor.schema import (
     plans,
     workspaces,
 )
-from executor.storage.constructs import CrossJoin, EndsWith, OneOf, RowKey
+from executor.storage.constructs import Bytewise, CrossJoin, EndsWith, OneOf, RowKey
 
 # The ledger belongs to the migrations; only the day of one entry is asked for here.
 schema_migrations: Final = table("schema_migrations", column("version", Integer), column("applied_at", Text))
@@ -84,7 +86,7 @@ def text_parameter(name: str) -> BindParameter[str]:
 
 
 def number_parameter(name: str) -> BindParameter[int]:
-    return bindparam(name, type_=Integer())
+    return bindparam(name, type_=BigInteger())
 
 
 def parameter_for(target: Column[Any], name: str | None = None) -> BindParameter[Any]:
@@ -92,7 +94,9 @@ def parameter_for(target: Column[Any], name: str | None = None) -> BindParameter
 
 
 def _plain_type(target: Column[Any]) -> TypeEngine[Any]:
-    for kind in (Integer, Float, LargeBinary):
+    if isinstance(target.type, Integer):
+        return BigInteger()
+    for kind in (Float, LargeBinary):
         if isinstance(target.type, kind):
             return kind()
     return Text()
@@ -214,6 +218,31 @@ def update_status() -> Any:
     )
 
 
+def move_awaiting() -> Any:
+    """Gives a row that awaits approval another status, or none but the hold on it; answers with its correlation."""
+    return (
+        update(executions)
+        .where(e.execution_id == text_parameter("execution_id"), awaiting())
+        .values(status=parameter_for(e.status))
+        .returning(effective_correlation())
+    )
+
+
+def end_awaiting() -> Any:
+    """Cancels a row that awaits approval; answers with its correlation."""
+    return (
+        update(executions)
+        .where(e.execution_id == text_parameter("execution_id"), awaiting())
+        .values(
+            status=word(ExecutionStatus.CANCELLED),
+            ended_at=parameter_for(e.ended_at),
+            error_message=parameter_for(e.error_message),
+            error_code=parameter_for(e.error_code),
+        )
+        .returning(effective_correlation())
+    )
+
+
 # Executions: one, a chain, a family.
 
 
@@ -228,6 +257,14 @@ def select_family() -> Select[Any]:
     )
 
 
+def lock_family() -> Select[Any]:
+    """`select_family` that keeps others from writing about the execution until the transaction ends.
+
+    On SQLite there is one writer anyway.
+    """
+    return select_family().with_for_update(key_share=True)
+
+
 def select_families() -> Select[Any]:
     """`select_family` of many, with their ids."""
     return select(e.execution_id, effective_correlation(), func.coalesce(e.attempt, ONE)).where(
@@ -240,6 +277,15 @@ def select_taken() -> Select[Any]:
     return select(e.execution_id).where(OneOf(e.execution_id, text_parameter("values")))
 
 
+def identified() -> ColumnElement[bool]:
+    """A row without an id, which version 0 lets be written, is no execution."""
+    return e.execution_id.is_not(None)
+
+
+def _in_chain() -> ColumnElement[bool]:
+    return and_(e.correlation_id == text_parameter("correlation_id"), identified())
+
+
 def _own_chain() -> ColumnElement[bool]:
     """The row that stands in the chain of its own id, having been written without a correlation."""
     return and_(e.execution_id == text_parameter("correlation_id"), e.correlation_id.is_(None))
@@ -248,7 +294,7 @@ def _own_chain() -> ColumnElement[bool]:
 def select_chain() -> Any:
     return (
         union_all(
-            select(*record_columns()).where(e.correlation_id == text_parameter("correlation_id")),
+            select(*record_columns()).where(_in_chain()),
             select(*record_columns()).where(_own_chain()),
         )
         .order_by(column("started_at"), column("execution_id"))
@@ -258,7 +304,7 @@ def select_chain() -> Any:
 
 def count_chain() -> Select[Any]:
     members = union_all(
-        select(ONE.label("one")).where(e.correlation_id == text_parameter("correlation_id")),
+        select(ONE.label("one")).where(_in_chain()),
         select(ONE).where(_own_chain()),
     )
     return select(func.count()).select_from(members.subquery())
@@ -267,9 +313,7 @@ def count_chain() -> Select[Any]:
 def select_root() -> Any:
     return (
         union_all(
-            select(*record_columns()).where(
-                e.correlation_id == text_parameter("correlation_id"), e.parent_execution_id.is_(None)
-            ),
+            select(*record_columns()).where(_in_chain(), e.parent_execution_id.is_(None)),
             select(*record_columns()).where(_own_chain(), e.parent_execution_id.is_(None)),
         )
         .order_by(column("started_at"), column("execution_id"))
@@ -311,10 +355,10 @@ def _descending() -> CTE:
     """
     start = text_parameter("execution_id")
     down = select(
-        start.label("id"),
-        word("").label("key"),
+        Bytewise(start).label("id"),
+        Bytewise(word("")).label("key"),
         literal_column("0", Integer()).label("depth"),
-        word("").label("started_at"),
+        Bytewise(word("")).label("started_at"),
     ).cte("down", recursive=True)
     below = executions.alias("below")
     return down.union_all(
@@ -329,6 +373,7 @@ def _descending() -> CTE:
 
 
 def _below(down: CTE) -> ColumnElement[bool]:
+    # A row without an id compares with nothing and so drops out here.
     return and_(down.c.depth > literal_column("0"), down.c.id != text_parameter("execution_id"))
 
 
@@ -395,7 +440,7 @@ def _attempt_tree(start: ColumnElement[str], *, inside: bool) -> CTE:
     `inside` makes it part of a condition on `executions`.
     """
     attempt = words(ATTEMPT_TRIGGERS)
-    seed = select(start.label("id"))
+    seed = select(Bytewise(start).label("id"))
     up = (seed.correlate(executions) if inside else seed).cte("up", recursive=True, nesting=inside)
     row = executions.alias("attempt")
     up = up.union(
@@ -541,6 +586,8 @@ def clauses() -> dict[str, ColumnElement[bool]]:
         "correlation_id_is_own": and_(e.correlation_id.is_(None), e.execution_id == _value()),
         "trigger_kind_is_missing": e.trigger_kind.is_(None),
         "workspace_id_is_missing": e.workspace_id.is_(None),
+        "identified": identified(),
+        "nameless": e.execution_id.is_(None),
         "checksum_is": e.checksum == _value(),
         "plan_id_is": e.plan_id == _value(),
         "also_completed": cast(e.status, Text) == word(ExecutionStatus.COMPLETED),
@@ -746,6 +793,36 @@ def select_content() -> Select[Any]:
     )
 
 
+def select_approval() -> Select[Any]:
+    return select(approvals.c.document).where(approvals.c.execution_id == text_parameter("execution_id"))
+
+
+def select_approvals() -> Select[Any]:
+    """Of one change in one correlation, newest first."""
+    a = approvals.c
+    return (
+        select(a.document)
+        .where(a.correlation_id == text_parameter("correlation_id"), a.checksum == text_parameter("checksum"))
+        .order_by(a.created_at.desc(), a.execution_id.desc())
+    )
+
+
+def select_expired() -> Select[Any]:
+    """What still awaits its run though its approval has run out."""
+    a = approvals.c
+    return (
+        select(e.execution_id)
+        .select_from(CrossJoin(executions, approvals))
+        .where(
+            awaiting(),
+            a.execution_id == e.execution_id,
+            a.correlation_id == effective_correlation(),
+            a.expires_at <= text_parameter("now"),
+        )
+        .order_by(e.started_at, e.execution_id)
+    )
+
+
 def register_workspace(insert: Insert) -> Any:
     row = insert_row(workspaces, insert)
     return row.on_conflict_do_update(
@@ -774,6 +851,7 @@ def statements(engine: str) -> dict[str, Any]:
         "update_status": update_status(),
         "select_execution": select_execution(),
         "select_family": select_family(),
+        "lock_family": lock_family(),
         "select_families": select_families(),
         "select_taken": select_taken(),
         "select_chain": select_chain(),
@@ -810,6 +888,12 @@ def statements(engine: str) -> dict[str, Any]:
         "select_changeset": _document(changesets, "changeset_id"),
         "select_decision": _document(decisions, "decision_id"),
         "select_content": select_content(),
+        "move_awaiting": move_awaiting(),
+        "end_awaiting": end_awaiting(),
+        "insert_approval": once(approvals, insert),
+        "select_approval": select_approval(),
+        "select_approvals": select_approvals(),
+        "select_expired": select_expired(),
         "register_workspace": register_workspace(insert),
         "select_workspaces": select_workspaces(),
         "select_workspace": select_workspace(),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from executor import graph
 from executor.errors import (
+    AlreadyApproved,
     AmbiguousId,
     CorrelationMismatch,
     ExecutionEnded,
@@ -75,6 +76,8 @@ from executor.storage.statistics import COUNTED, count_column, count_columns, su
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from executor.migrations.target import DatabaseTarget
+    from executor.models.approval import Approval
     from executor.models.change import Changeset
     from executor.models.decision import GovernanceDecision
     from executor.models.plan import ChangePlan
@@ -146,7 +149,7 @@ class _Question(NamedTuple):
 class ExecutionStore(ExecutionStorage):
     """The executions of a workspace, or of all workspaces that share a database.
 
-    `url` wins (`sqlite:///…`), then EXECUTOR_DATABASE_URL, then the file in the state directory of
+    `url` wins (`sqlite:///…`, `postgresql://…`), then EXECUTOR_DATABASE_URL, then the file in the state directory of
     `workspace` (the current directory by default), which is made when it is missing. With a URL the
     workspace only names the default scope.
 
@@ -173,7 +176,7 @@ class ExecutionStore(ExecutionStorage):
         self._state = state_directory(resolve_workspace(workspace))
         if url is None:
             create_state_directory(self._state)
-        self._engine, self._db_path = _open(
+        self._engine, self._target = _open(
             url if url is not None else self._state / DATABASE_FILE, durability, migrate
         )
         self._sql: Statements = self._engine.sql
@@ -183,8 +186,10 @@ class ExecutionStore(ExecutionStorage):
 
     @property
     def db_path(self) -> Path:
-        """The database file."""
-        return self._db_path
+        """The database file. Raises InvalidSettings for the database of a server, which has none."""
+        if self._target.path is None:
+            raise InvalidSettings(f"{self._target} is no file; a server has it")
+        return self._target.path
 
     @property
     def workspace_id(self) -> str:
@@ -194,9 +199,14 @@ class ExecutionStore(ExecutionStorage):
 
     @property
     def _own_workspace_id(self) -> str | None:
-        """The workspace that rows without one belong to: the one whose state directory holds the file."""
+        """The workspace that rows without one belong to: the one whose state directory holds the file.
+
+        The database of a server is in no state directory; there it is whoever asks.
+        """
         if self._own_id is None:
-            self._own_id = read_workspace_id(self._db_path.parent, {}) or self._known_workspace_id()
+            path = self._target.path
+            beside = None if path is None else read_workspace_id(path.parent, {})
+            self._own_id = beside or self._known_workspace_id()
         return self._own_id
 
     def _known_workspace_id(self) -> str | None:
@@ -207,7 +217,7 @@ class ExecutionStore(ExecutionStorage):
         self._engine.close()
 
     def __repr__(self) -> str:
-        return f"ExecutionStore({str(self._db_path)!r})"
+        return f"ExecutionStore({str(self._target)!r})"
 
     def _now(self) -> str:
         return format_time(self._clock())
@@ -488,6 +498,13 @@ class ExecutionStore(ExecutionStorage):
             raise ExecutionNotFound(execution_id)
         return family
 
+    def _locked(self, connection: Connection, execution_id: str) -> _Family:
+        """`_existing`, and nobody else counts its events or ends it before the transaction is over."""
+        row = connection.execute(*self._sql.lock_family(execution_id=execution_id)).fetchone()
+        if row is None:
+            raise ExecutionNotFound(execution_id)
+        return _Family(*row)
+
     def record_step_start(
         self, execution_id: str, step_num: int, step_name: str, log_ref: str | None = None
     ) -> int:
@@ -497,7 +514,7 @@ class ExecutionStore(ExecutionStorage):
         log_ref = checks.optional_text("log_ref", log_ref)
 
         def work(connection: Connection) -> int:
-            family = self._existing(connection, execution_id)
+            family = self._locked(connection, execution_id)
             if family.status in TERMINAL_STATUSES:
                 raise ExecutionEnded(execution_id, family.status)
             ((step_id,),) = connection.execute(
@@ -516,7 +533,14 @@ class ExecutionStore(ExecutionStorage):
             self._append_one(connection, EventType.STEP_START, execution_id, family.correlation_id, now, data)
             return int(step_id)
 
-        return self._engine.write(work)
+        def done(connection: Connection) -> int | None:
+            written = map(rows.step, _run(connection, self._sql.select_steps(execution_id=execution_id)))
+            this = (number, name, now, log_ref)
+            return next(
+                (s.id for s in written if (s.step_num, s.step_name, s.started_at, s.log_ref) == this), None
+            )
+
+        return self._engine.write(work, done)
 
     def record_step_end(
         self,
@@ -547,7 +571,7 @@ class ExecutionStore(ExecutionStorage):
                 return
             step = rows.step(ended[0])
             data = {"step_id": step_id, "step_num": step.step_num, "step_name": step.step_name, **values}
-            family = self._existing(connection, step.execution_id)
+            family = self._locked(connection, step.execution_id)
             self._append_one(
                 connection,
                 EventType.STEP_END,
@@ -573,13 +597,13 @@ class ExecutionStore(ExecutionStorage):
         written = 0
         for batch in batches(rows):
             try:
-                self._engine.write(partial(self._import, batch=batch))
+                self._engine.write(partial(self._import, batch=batch), partial(self._imported, batch=batch))
             except self._engine.IntegrityError as cause:
                 raise ExecutionExists(self._taken(batch), ["content"]) from cause
             written += len(batch)
         return written
 
-    def _import(self, connection: Connection, batch: list[list[Any]]) -> None:
+    def _import(self, connection: Connection, batch: list[list[Any]]) -> bool:
         from executor.storage.imports import Family, settle_families
 
         def stored(ids: Sequence[str]) -> dict[str, Family]:
@@ -588,6 +612,15 @@ class ExecutionStore(ExecutionStorage):
 
         settle_families(batch, stored, self.workspace_id)
         connection.executemany(self._sql.IMPORT_EXECUTION, batch)
+        return True
+
+    def _imported(self, connection: Connection, batch: Sequence[Sequence[Any]]) -> bool | None:
+        """True when all of the batch is there: it is written whole or not at all."""
+        from executor.storage.imports import ids_of
+
+        ids = ids_of(batch)
+        statement = self._sql.select_taken(values=self._engine.text_list(ids))
+        return len(_run(connection, statement)) == len(ids) or None
 
     def _taken(self, batch: Sequence[Sequence[Any]]) -> str:
         """An id of the batch that is stored already, or stands in it twice."""
@@ -605,7 +638,8 @@ class ExecutionStore(ExecutionStorage):
         encoded = [(checks.event(event), rows.event_text(data)) for event, data in events]
 
         def work(connection: Connection) -> list[Row]:
-            correlation_id = self._existing(connection, execution_id).correlation_id
+            correlation_id = self._locked(connection, execution_id).correlation_id
+            self._engine.number_events(connection)
             (last,) = connection.execute(*self._sql.select_last_event(execution_id=execution_id)).fetchall()
             numbered = [
                 (correlation_id, execution_id, last[0] + n, last[1] + n, event, now, text)
@@ -614,7 +648,20 @@ class ExecutionStore(ExecutionStorage):
             connection.executemany(self._sql.INSERT_EVENT, numbered)
             return numbered
 
-        written = self._engine.write(work)
+        def done(connection: Connection) -> list[Row] | None:
+            statement = self._sql.select_events(execution_id=execution_id, after=0, limit=_BOUNDLESS)
+            these = [(event, now, text) for event, text in encoded]
+            found = _run(connection, statement)
+            for first in range(len(found) - len(these), -1, -1):
+                candidates = found[first : first + len(these)]
+                if [(event, time, text) for event, _, _, _, time, text, _ in candidates] == these:
+                    return [
+                        (correlation, execution, seq, position, event, time, text)
+                        for event, execution, correlation, seq, time, text, position in candidates
+                    ]
+            return None
+
+        written = self._engine.write(work, done)
         return [
             rows.event((event, execution, correlation, seq, timestamp, text, position))
             for correlation, execution, seq, position, event, timestamp, text in written
@@ -629,14 +676,15 @@ class ExecutionStore(ExecutionStorage):
         timestamp: str,
         data: Mapping[str, Any],
     ) -> None:
-        connection.execute(
-            *self._sql.append_event(
+        self._engine.append(
+            connection,
+            self._sql.append_event(
                 correlation_id=correlation_id,
                 execution_id=execution_id,
                 event=event.value,
                 timestamp=timestamp,
                 data=rows.event_text(data),
-            )
+            ),
         )
 
     def add_link(self, source_id: str, kind: str, target_id: str) -> None:
@@ -671,6 +719,7 @@ class ExecutionStore(ExecutionStorage):
         execution_id = checks.asked_id(execution_id)
 
         def work(connection: Connection) -> None:
+            self._locked(connection, execution_id)
             record = self._record(connection, execution_id)
             if dismissed and not graph.needs_someone(record):
                 raise InvalidState(
@@ -686,6 +735,114 @@ class ExecutionStore(ExecutionStorage):
 
         self._engine.write(work)
 
+    # Approvals.
+
+    def record_approval(self, approval: Approval) -> None:
+        from executor.storage.documents import encode
+
+        now = self._now()
+        execution_id = checks.asked_id(approval.execution_id)
+        data = _without_none(
+            {
+                "approval_id": approval.approval_id,
+                "approved_by": approval.approved_by,
+                "reason": approval.reason,
+                "expires_at": approval.expires_at,
+            }
+        )
+        row = {
+            "execution_id": execution_id,
+            "approval_id": approval.approval_id,
+            "checksum": approval.changeset_checksum,
+            "document": encode(approval),
+            "created_at": now,
+            "expires_at": approval.expires_at,
+        }
+
+        def work(connection: Connection) -> None:
+            pending = ExecutionStatus.PENDING.value
+            held = _run(connection, self._sql.move_awaiting(execution_id=execution_id, status=pending))
+            for (correlation_id,) in held:
+                insert = self._sql.insert_approval(**row, correlation_id=correlation_id)
+                if connection.execute(*insert).rowcount < 1:
+                    break
+                self._append_one(connection, EventType.APPROVED, execution_id, correlation_id, now, data)
+                return
+            first = self._approval(connection, execution_id)
+            if first is not None:
+                raise AlreadyApproved(execution_id, first.approved_by, first.approved_at)
+            record = self._record(connection, execution_id)
+            raise InvalidState(execution_id, record.status, "it does not await approval")
+
+        self._engine.write(work)
+
+    def begin_approved(self, execution_id: str) -> bool:
+        statement = self._sql.move_awaiting(
+            execution_id=checks.asked_id(execution_id), status=ExecutionStatus.VALIDATING.value
+        )
+        return bool(self._engine.write(lambda connection: _run(connection, statement)))
+
+    def cancel_awaiting(
+        self,
+        execution_id: str,
+        *,
+        error_code: str,
+        error_message: str,
+        denied: Mapping[str, Any] | None = None,
+    ) -> bool:
+        now = self._now()
+        execution_id = checks.asked_id(execution_id)
+        end = {
+            "status": ExecutionStatus.CANCELLED.value,
+            "error_code": checks.text("error_code", error_code),
+            "error_message": checks.text("error_message", error_message),
+        }
+        statement = self._sql.end_awaiting(
+            execution_id=execution_id,
+            ended_at=now,
+            error_code=end["error_code"],
+            error_message=end["error_message"],
+        )
+
+        def work(connection: Connection) -> bool:
+            ended = _run(connection, statement)
+            if not ended:
+                return False
+            ((correlation_id,),) = ended
+            if denied is not None:
+                self._append_one(connection, EventType.DENIED, execution_id, correlation_id, now, denied)
+            self._append_one(connection, EventType.EXECUTION_END, execution_id, correlation_id, now, end)
+            return True
+
+        return self._engine.write(work)
+
+    def get_approval(self, execution_id: str) -> Approval | None:
+        execution_id = checks.asked_id(execution_id)
+        return self._engine.read(lambda connection: self._approval(connection, execution_id))
+
+    def _approval(self, connection: Connection, execution_id: str) -> Approval | None:
+        found = _run(connection, self._sql.select_approval(execution_id=execution_id))
+        return self._decoded_approval(found[0]) if found else None
+
+    def list_approvals(self, correlation_id: str, checksum: str) -> list[Approval]:
+        found = self._engine.query(
+            self._sql.select_approvals(
+                correlation_id=checks.asked_id(correlation_id, "correlation id"),
+                checksum=checks.asked_id(checksum, "checksum"),
+            )
+        )
+        return [approval for row in found if (approval := self._decoded_approval(row)) is not None]
+
+    def _decoded_approval(self, row: Row) -> Approval | None:
+        from executor.models.approval import Approval
+        from executor.storage.documents import decode
+
+        return decode(row[0], Approval)
+
+    def list_expired_approvals(self, now: datetime) -> list[str]:
+        found = self._engine.query(self._sql.select_expired(now=format_time(now, "now")))
+        return [row[0] for row in found]
+
     def register_workspace(self, workspace_id: str, host: str, path: str) -> None:
         statement = self._sql.register_workspace(
             workspace_id=check_label("workspace id", workspace_id),
@@ -693,7 +850,7 @@ class ExecutionStore(ExecutionStorage):
             path=checks.text("path", path),
             created_at=self._now(),
         )
-        self._engine.write(lambda connection: _run(connection, statement))
+        self._engine.write(lambda connection: connection.execute(*statement).rowcount)
 
     # Reading.
 
@@ -759,7 +916,7 @@ class ExecutionStore(ExecutionStorage):
         return list_statement(
             self._sql.LIST_EXECUTIONS,
             asked,
-            self._sql,
+            self._engine,
             limit=limit,
             offset=offset,
             after=after,
@@ -806,12 +963,20 @@ class ExecutionStore(ExecutionStorage):
         return question.asked
 
     def _statistics(self, connection: Connection, asked: Bound) -> Statistics:
+        if asked[0] or _run(connection, self._nameless()):
+            asked = joined(
+                " AND ", map(grouped, [*([asked] if asked[0] else []), self._sql.where_identified()])
+            )
         counted = self._counts(connection, asked)
         timed = [self._sql.where_ended_with_duration(), *([asked] if asked[0] else [])]
         condition = joined(" AND ", map(grouped, timed))
         found = _run(connection, group_statement(self._sql.LIST_DURATIONS, condition, 0))
         durations = sorted(seconds for (seconds,) in found if isinstance(seconds, int | float))
         return summarize(counted, durations)
+
+    def _nameless(self) -> Bound:
+        """Asks for a row that has no id and does not count."""
+        return group_statement(self._sql.COUNT_EXECUTIONS, self._sql.where_nameless(), 0)
 
     def _counts(self, connection: Connection, asked: Bound) -> dict[str, Counter[str]]:
         """How often each value occurs, by column; of the steps, only those of failures."""
@@ -873,8 +1038,9 @@ class ExecutionStore(ExecutionStorage):
         return self._sql.where_id_between(low=text, high=above)
 
     def _ids(self, question: Bound, scope: ExecutionFilter) -> list[str]:
-        asked = conditions(scope, self._engine, self._own_workspace_id).with_all([question])
-        statement = list_statement(self._sql.LIST_EXECUTION_IDS, asked, self._sql, limit=_CANDIDATES_SHOWN)
+        scoped = conditions(scope, self._engine, self._own_workspace_id)
+        asked = Conditions(scoped.parts).with_all([question])
+        statement = list_statement(self._sql.LIST_EXECUTION_IDS, asked, self._engine, limit=_CANDIDATES_SHOWN)
         return [row[0] for row in self._engine.query(statement)]
 
     def _scope_filter(self, workspace_id: Scope) -> ExecutionFilter:
@@ -1112,15 +1278,21 @@ class ExecutionStore(ExecutionStorage):
         return rows.workspace(found[0]) if found else None
 
 
-def _open(db: str | Path, durability: Durability, migrate: bool) -> tuple[Engine, Path]:
+def _open(db: str | Path, durability: Durability, migrate: bool) -> tuple[Engine, DatabaseTarget]:
     """The engine for a URL or a file. Raises InvalidSettings for a URL of another kind."""
     from executor.migrations.target import DatabaseTarget
-    from executor.storage.sqlite import SqliteEngine
 
     target = DatabaseTarget.parse(db)
-    engine = SqliteEngine(target, durability=durability, migrate=migrate)
-    assert target.path is not None
-    return engine, target.path
+    if target.is_server:
+        from executor.migrations.server import driver
+
+        driver()
+        from executor.storage.postgresql import PostgresqlEngine
+
+        return PostgresqlEngine(target, durability=durability, migrate=migrate), target
+    from executor.storage.sqlite import SqliteEngine
+
+    return SqliteEngine(target, durability=durability, migrate=migrate), target
 
 
 def _run(connection: Connection, statement: Bound) -> list[Row]:

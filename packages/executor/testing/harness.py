@@ -27,6 +27,12 @@ class TickingClock:
 class StoreHarness(ABC):
     """One database and ways to look behind the store."""
 
+    # Whether the primary key of `executions` takes NULL, as it does in databases of version 0 on SQLite.
+    ids_may_be_missing = False
+
+    # Whether text behind the store may hold NUL.
+    nul_is_held = True
+
     def __init__(self) -> None:
         self.clock = TickingClock()
 

@@ -28,7 +28,7 @@ from executor.errors import (
     UnknownTriggerKind,
     UnknownVerdict,
 )
-from executor.models.execution import TriggerKind
+from executor.models.execution import ExecutionFilter, TriggerKind
 from executor.storage.base import ExecutionStorage
 from executor.testing.contract.base import Contract
 from executor.testing.factories import finish, ids, row, start
@@ -473,6 +473,27 @@ class RecordingContract(Contract):
         assert store.get_execution("a_") is None
         assert store.get_execution("\udcff") is None
         assert "äb" == _get(store, "äb").execution_id
+
+    def test_a_row_without_an_id_is_no_execution(
+        self, store: ExecutionStorage, harness: StoreHarness
+    ) -> None:
+        """Version 0 lets it be written on SQLite."""
+        if not harness.ids_may_be_missing:
+            pytest.skip("this engine refuses such rows itself")
+        nameless = {"execution_id": None, "correlation_id": "a", "parent_execution_id": "a"}
+        harness.write_behind([row("a"), row("b", parent_execution_id="a"), row("") | nameless])
+        harness.write_behind([row("") | nameless])
+
+        assert ["b", "a"] == ids(store.list_executions(limit=2))
+        assert ["a", "b"] == ids(store.list_executions(oldest_first=True))
+        assert 2 == store.list_executions(with_total=True).total
+        assert 2 == store.get_statistics().total
+        assert 2 == store.get_statistics(ExecutionFilter(status=("completed",))).total
+        assert ["b"] == ids(store.get_execution_lineage("a")["descendants"])
+        assert [] == store.get_execution_lineage("b")["siblings"]
+        assert ["a"] == ids(store.list_executions_by_correlation("a"))
+        assert 1 == store.count_executions_by_correlation("a")
+        assert ["a", "b"] == ids(store.list_executions_by_plan("plan_1"))
 
     @pytest.mark.parametrize("value", [None, 7, b"e"])
     def test_an_id_is_text(self, store: ExecutionStorage, value: Any) -> None:

@@ -1,5 +1,6 @@
 """The whole contract as one class."""
 
+from executor.testing.contract.approvals import ApprovalContract
 from executor.testing.contract.documents import DocumentContract
 from executor.testing.contract.events import EventContract
 from executor.testing.contract.graph import GraphContract
@@ -9,7 +10,13 @@ from executor.testing.contract.recording import RecordingContract
 
 
 class StoreContract(
-    RecordingContract, GraphContract, ListContract, EventContract, DocumentContract, ImportContract
+    RecordingContract,
+    GraphContract,
+    ListContract,
+    EventContract,
+    DocumentContract,
+    ApprovalContract,
+    ImportContract,
 ):
     """Subclass it and give a fixture `harness` that yields a StoreHarness:
 
