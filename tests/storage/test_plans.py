@@ -134,7 +134,7 @@ def _families() -> Iterator[dict[str, Any]]:
             status=("completed", "failed", "rolled_back", "pending")[number % 4],
             verdict=("allow", "need_approval")[number % 2],
             risk_level=("low", "high")[number % 2],
-            run_id=f"run/{number}" if number % 7 == 0 else None,
+            run_id=f"run/{number // 500}" if number % 7 == 0 else None,
             plan_id=f"plan_{number}",
             checksum=f"sum{number}",
             workspace_id=None if number % 5 else "ws_other",
@@ -211,5 +211,9 @@ def test_every_index_is_used_and_missed_when_it_is_gone(tmp_path: Path, index: s
 
 
 def _uses(database: Database, index: str) -> bool:
-    plans = database.plans(USES[index])
+    try:
+        plans = database.plans(USES[index])
+    except sqlite3.OperationalError as error:
+        # Lists insist on theirs.
+        return f"no such index: {index}" not in str(error)
     return any(re.search(rf"\b{index}\b", line) for plan in plans for line in plan)
