@@ -26,6 +26,7 @@ from executor.errors import (
     SelfParent,
     StepEnded,
     StepNotFound,
+    TryAgain,
 )
 from executor.models.execution import (
     ATTEMPT_TRIGGERS,
@@ -759,7 +760,7 @@ class ExecutionStore(ExecutionStorage):
             "expires_at": approval.expires_at,
         }
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> bool:
             pending = ExecutionStatus.PENDING.value
             held = _run(connection, self._sql.move_awaiting(execution_id=execution_id, status=pending))
             for (correlation_id,) in held:
@@ -767,20 +768,32 @@ class ExecutionStore(ExecutionStorage):
                 if connection.execute(*insert).rowcount < 1:
                     break
                 self._append_one(connection, EventType.APPROVED, execution_id, correlation_id, now, data)
-                return
+                return True
             first = self._approval(connection, execution_id)
             if first is not None:
                 raise AlreadyApproved(execution_id, first.approved_by, first.approved_at)
             record = self._record(connection, execution_id)
             raise InvalidState(execution_id, record.status, "it does not await approval")
 
-        self._engine.write(work)
+        def done(connection: Connection) -> bool | None:
+            kept = self._approval(connection, execution_id)
+            return (kept is not None and kept.approval_id == approval.approval_id) or None
+
+        self._engine.write(work, done)
 
     def begin_approved(self, execution_id: str) -> bool:
+        execution_id = checks.asked_id(execution_id)
         statement = self._sql.move_awaiting(
-            execution_id=checks.asked_id(execution_id), status=ExecutionStatus.VALIDATING.value
+            execution_id=execution_id, status=ExecutionStatus.VALIDATING.value
         )
-        return bool(self._engine.write(lambda connection: _run(connection, statement)))
+
+        def unknown(connection: Connection) -> bool | None:
+            # Whether this caller moved it or another, nobody can tell: neither may go on.
+            if self._existing(connection, execution_id).status != ExecutionStatus.PENDING:
+                raise TryAgain(f"the connection was lost while execution {execution_id!r} was being begun")
+            return None
+
+        return self._engine.write(lambda connection: bool(_run(connection, statement)), unknown)
 
     def cancel_awaiting(
         self,
@@ -814,7 +827,11 @@ class ExecutionStore(ExecutionStorage):
             self._append_one(connection, EventType.EXECUTION_END, execution_id, correlation_id, now, end)
             return True
 
-        return self._engine.write(work)
+        def done(connection: Connection) -> bool | None:
+            record = self._record(connection, execution_id)
+            return (record.status, record.ended_at) == (ExecutionStatus.CANCELLED, now) or None
+
+        return self._engine.write(work, done)
 
     def get_approval(self, execution_id: str) -> Approval | None:
         execution_id = checks.asked_id(execution_id)
