@@ -1,7 +1,10 @@
 """The same migrations on PostgreSQL: fresh, old and half-done databases, and what they do to others meanwhile."""
 
+import shlex
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -41,6 +44,7 @@ from executor.migrations import (
 from executor.migrations.inspection import read_layout
 from executor.migrations.postgresql import exclusive
 from executor.schema import get_db_connection, init_executor_db, metadata
+from executor.testing.postgres import find_binaries
 from support.databases import NEWEST, ledger_of
 from support.postgres import PostgresDatabases, connected, old_columns, values_of, wait_until
 
@@ -302,10 +306,26 @@ class TestCallers:
         ensure_current(url)
         ensure_current(url, migrate=False)
 
-    def test_a_backup_names_the_program_that_makes_one(self, postgres_url: str, tmp_path: Any) -> None:
-        """The command can be run as it is printed; the password is left to the user's password file."""
-        with pytest.raises(InvalidSettings, match=r"pg_dump --format=custom --file=\S+x\.dump postgresql://"):
-            backup(postgres_url, tmp_path / "x.dump")
+    def test_a_backup_names_the_command_that_makes_one(
+        self, postgres: PostgresDatabases, tmp_path: Path
+    ) -> None:
+        """It can be run as it is printed, and what it wrote is restored into an empty database, complete."""
+        url, restored = postgres.version_0(30, collated=True), postgres.empty()
+        run_migrations(url)
+        with pytest.raises(InvalidSettings, match="pg_dump --format=custom") as refusal:
+            backup(url, tmp_path / "x.dump")
+
+        if postgres.server is None or not (find_binaries() / "pg_dump").exists():
+            return
+        program, *arguments = shlex.split(str(refusal.value).partition("does it: ")[2])
+        subprocess.run([find_binaries() / program, *arguments], check=True)
+        subprocess.run(
+            [find_binaries() / "pg_restore", "--exit-on-error", f"--dbname={restored}", tmp_path / "x.dump"],
+            check=True,
+        )
+
+        assert_complete(restored)
+        assert values_of(url) == values_of(restored)
 
 
 def fail_late(op: Operations) -> None:
