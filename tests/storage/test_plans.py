@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ USES: Final = {
     "idx_execution_events_position": "events after",
     "idx_execution_events_dismissal": "is_unresolved",
     "idx_execution_links_target_id": "is_unresolved",
+    "idx_approvals_correlation_id": "approvals",
 }
 
 
@@ -113,6 +115,9 @@ class Database:
             "events": lambda: (store.list_events("e0500"), store.list_events("e0500", tail=1)),
             "events after": lambda: (store.read_events_after(5), store.last_event_position()),
             "links": lambda: store.list_links("e0500"),
+            "approval": lambda: store.get_approval("e0500"),
+            "approvals": lambda: store.list_approvals("e0500", "sum500"),
+            "expired approvals": lambda: store.list_expired_approvals(datetime(2026, 1, 1, tzinfo=UTC)),
             "prefix": lambda: store.resolve_execution_id("e050", workspace_id=None),
         }
         return questions[question]()
@@ -153,7 +158,10 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.parametrize(
     "question",
-    ["lineage", "cut lineage", "chain", "attempt tree", "is_unresolved", "events", "links", "steps"],
+    [
+        *("lineage", "cut lineage", "chain", "attempt tree", "is_unresolved", "events", "links", "steps"),
+        *("approval", "approvals", "expired approvals"),
+    ],
 )
 def test_questions_about_one_family_never_walk_a_table(database: Database, question: str) -> None:
     plans = database.plans(question)
@@ -162,7 +170,7 @@ def test_questions_about_one_family_never_walk_a_table(database: Database, quest
     for plan in plans:
         for line in plan:
             assert not re.match(
-                r"SCAN (executions|execution_|below|child|other|attempt|later|reverting)", line
+                r"SCAN (executions|execution_|approvals|below|child|other|attempt|later|reverting)", line
             ), plan
             assert "BLOOM" not in line, plan
             assert "AUTOMATIC" not in line, plan
