@@ -86,6 +86,7 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
+        self._environ = dict(os.environ)
         self._binaries = self._reachable(binaries or find_binaries())
         self.port = 0
 
@@ -121,6 +122,7 @@ class PostgresServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
+                env=self._environ,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
                 **self._as_user(),
@@ -153,17 +155,41 @@ class PostgresServer:
             os.chown(self._folder, self._user, self._user)
         common = [
             str(self._binaries / "initdb"), "--no-sync", "-D", str(data), "-U", "executor", "-A", "trust",
-            "-E", "UTF8", "--locale=C",
+            "-E", "UTF8",
         ]  # fmt: skip
-        # A collation under which text order is not byte order, where this build has one.
-        for collation in (["--locale-provider=icu", "--icu-locale=und"], []):
+        for collation in self._collations():
             done = subprocess.run(
-                [*common, *collation], capture_output=True, text=True, check=False, **self._as_user()
+                [*common, *collation],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=self._environ,
+                **self._as_user(),
             )
             if done.returncode == 0:
                 return
             shutil.rmtree(data, ignore_errors=True)
         raise RuntimeError(f"initdb failed: {done.stderr}")
+
+    def _collations(self) -> Iterator[list[str]]:
+        """Arguments of `initdb`, those first under which text order is not byte order."""
+        yield ["--locale=C", "--locale-provider=icu", "--icu-locale=und"]
+        if self._make_locale():
+            yield ["--locale=en_US.utf8"]
+        self._environ.pop("LOCPATH", None)
+        yield ["--locale=C"]
+
+    def _make_locale(self) -> bool:
+        """Builds a locale beside the data, for a server without ICU, where the system has its source."""
+        compiler = shutil.which("localedef")
+        if compiler is None:
+            return False
+        folder = self._folder / "locales"
+        folder.mkdir(exist_ok=True)
+        made = folder / "en_US.utf8"
+        subprocess.run([compiler, "-i", "en_US", "-f", "UTF-8", str(made)], capture_output=True, check=False)
+        self._environ["LOCPATH"] = str(folder)
+        return made.exists()
 
     def _as_user(self) -> dict[str, Any]:
         """Arguments of `subprocess` that drop root."""
