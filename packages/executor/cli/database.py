@@ -142,6 +142,8 @@ def backup_(app: Application, file: Path, as_json: bool) -> None:
 def downgrade(app: Application, target: int, yes: bool, as_json: bool) -> None:
     """Go back to an older schema, after writing a copy of the database beside it.
 
+    A PostgreSQL database is not copied; without --yes the command that dumps it is named.
+
     \b
     Example: executor db downgrade --to 1 --yes
     """
@@ -169,6 +171,8 @@ def _print_downgrade(app: Application, done: Downgrade, yes: bool) -> None:
     for loss in done.losses:
         what = f"{loss.table}.{loss.column}" if loss.column else f"table {loss.table}"
         app.print(f"  {verb}: {safe(what)} of {plural(loss.rows, 'row')}")
+    if done.advice and not yes:
+        app.note(done.advice)
     if done.from_version == done.to_version:
         app.print(f"version {done.to_version} already; nothing to do")
     elif yes:
