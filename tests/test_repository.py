@@ -299,6 +299,15 @@ class TestDocuments:
 
         assert set() == {ROOT / name for name in tracked("docs/*.md", "docs/**/*.md")} - seen
 
+    @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "README.md", "docs/architecture.md"])
+    def test_files_that_are_named_are_there(self, name: str) -> None:
+        """A guide that sends its reader to a file sends them to one that exists."""
+        named = re.findall(
+            r"`((?:packages|tests|docs|scripts|requirements)/[^`<*\s]+)`", (ROOT / name).read_text()
+        )
+
+        assert [] == [path for path in named if not (ROOT / path).exists()]
+
     def test_nothing_is_left_for_later(self) -> None:
         """No notes to oneself in committed text."""
         notes = re.compile(rb"\b(TO" + rb"DO|FIX" + rb"ME|XX" + rb"X|HA" + rb"CK)\b")
