@@ -446,7 +446,7 @@ class TestText:
                 except (InvalidFilter, re.error, FutureWarning):
                     return
                 found = connection.execute(
-                    'SELECT path COLLATE "C" ~ %s FROM unnest(%s::text[]) WITH ORDINALITY AS listed(path, n) ORDER BY n',
+                    'SELECT path COLLATE "C" ~ %s FROM unnest(%s::text[]) WITH ORDINALITY AS l(path, n) ORDER BY n',
                     (_server_pattern(expression), paths),
                 ).fetchall()
 

@@ -73,7 +73,7 @@ _TEXT_OCCURS: Final = (
 )
 
 # Without a handler of the program, warnings of these would go to stderr, in the middle of its output.
-for _library in ("psycopg.pool", "stamina"):
+for _library in ("psycopg", "stamina"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
@@ -175,7 +175,7 @@ class PostgresqlEngine:
         self._settings = settings or PoolSettings.from_environment()
         self._begin: Final = _begin(durability, self._settings.lock_timeout)
         self._forget_connections()
-        self._ready.append(self._first_session(migrate))
+        self._ready.append(self._patiently_opened(migrate))
         _ENGINES.add(self)
 
     def _forget_connections(self) -> None:
@@ -191,6 +191,27 @@ class PostgresqlEngine:
             "ready": self._ready,
             "refusals": self._refusals,
         }
+
+    def _patiently_opened(self, migrate: bool) -> _Session:
+        """Waits for a server that is starting or stopping; one that is not there at all is said at once."""
+        try:
+            return self._first_session(migrate)
+        except TryAgain as cause:
+            if not _may_open_soon(cause):
+                raise
+        import stamina
+
+        attempts = stamina.retry_context(
+            on=_may_open_soon,
+            attempts=None,
+            timeout=self._settings.retry_timeout,
+            wait_initial=0.1,
+            wait_max=1.0,
+        )
+        for attempt in attempts:
+            with attempt:
+                return self._first_session(migrate)
+        raise AssertionError("the last attempt returns or raises")
 
     def _first_session(self, migrate: bool) -> _Session:
         try:
@@ -438,6 +459,11 @@ def _passes(cause: BaseException) -> bool:
     return isinstance(cause, psycopg.Error) and (
         was_undone(cause) or _is_stale(cause) or is_disconnected(cause)
     )
+
+
+def _may_open_soon(cause: BaseException) -> bool:
+    # Without an error of the driver behind it, somebody has been waited for already.
+    return isinstance(cause, TryAgain) and isinstance(cause.__cause__, psycopg.Error)
 
 
 def _is_lost(cause: BaseException) -> bool:
