@@ -52,16 +52,12 @@ class Database:
         self.store = ExecutionStore(folder)
         with closing(sqlite3.connect(self.store.db_path, isolation_level=None)) as connection:
             write_rows(connection, _families())
-            for number in range(0, 3000, 3):
-                step = {
-                    "execution_id": f"e{number:04}",
-                    "step_num": 1,
-                    "step_name": "apply",
-                    "status": "failed",
-                }
-                write_rows(connection, [step | {"started_at": "t"}], "execution_steps")
-                event = {"execution_id": f"e{number:04}", "correlation_id": "c", "seq": 1, "position": number}
-                write_rows(connection, [event | {"event": "drift", "timestamp": "t"}], "execution_events")
+            some = [f"e{number:04}" for number in range(0, 3000, 3)]
+            step = {"step_num": 1, "step_name": "apply", "status": "failed", "started_at": "t"}
+            write_rows(connection, ({"execution_id": name, **step} for name in some), "execution_steps")
+            event = {"correlation_id": "c", "seq": 1, "event": "drift", "timestamp": "t"}
+            events = ({"execution_id": name, "position": n, **event} for n, name in enumerate(some))
+            write_rows(connection, events, "execution_events")
 
     def change(self, sql: str) -> None:
         with closing(sqlite3.connect(self.store.db_path, isolation_level=None)) as connection:
@@ -193,6 +189,20 @@ def test_no_list_sorts_what_is_not_shown(database: Database, name: str) -> None:
     for plan in database.plans(name):
         assert not any(re.fullmatch(r"SCAN executions", line) for line in plan) or _counts(plan), plan
         assert not any("BLOOM" in line for line in plan), plan
+
+
+@pytest.mark.parametrize("verdict", ["allow", "deny"])
+def test_a_rare_verdict_is_looked_up_and_a_frequent_one_met_on_a_walk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: str
+) -> None:
+    monkeypatch.setattr("executor.storage.store._RARE", 100)
+    monkeypatch.setitem(PARAMETERS, verdict, {"verdict": (verdict,)})
+    database = Database(tmp_path)
+
+    *_, page = database.plans(f"list {verdict}")
+
+    assert ("idx_executions_started_at" if verdict == "allow" else "idx_executions_verdict") in " ".join(page)
+    database.store.close()
 
 
 def _counts(plan: Plan) -> bool:
