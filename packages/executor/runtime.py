@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from executor.errors import BaseChanged, ExecutionNotFound, InvalidChange
+from executor.errors import (
+    AlreadyApproved,
+    ApprovalRefused,
+    BaseChanged,
+    ExecutionNotFound,
+    InvalidChange,
+    WrongWorkspace,
+)
 from executor.governance.policy import Policy
 from executor.host.artifacts import ArtifactFolder
 from executor.host.executor import HostExecutor
 from executor.host.facts import gather_facts
 from executor.host.git import find_workspace
-from executor.host.origin import Origin, find_origin
+from executor.host.origin import Origin, account_name, approval_refusal, find_origin
 from executor.host.recovery import Recovery
 from executor.host.settings import write_defaults
+from executor.models.approval import Approval
 from executor.models.change import Changeset, FileChange
 from executor.models.decision import GovernanceDecision
 from executor.models.execution import ExecutionFilter, ExecutionRecord, TriggerKind
@@ -34,6 +43,10 @@ if TYPE_CHECKING:
     from executor.events.recorder import Observer
 
 InputKind = Literal["patch", "changeset"]
+
+# How often a wait looks: soon at first, then seldom.
+_FIRST_LOOK_SECONDS = 0.1
+_SLOWEST_LOOK_SECONDS = 1.0
 
 # A repair is new work; these are the parent's, and the parent's rules hold for them.
 _GOES_ON = frozenset({TriggerKind.RETRY, TriggerKind.CHILD})
@@ -129,7 +142,11 @@ class Runtime:
         return state_directory(self.root, self._environ)
 
     def recover_abandoned(self, *, wait_seconds: float = 0.0) -> list[Recovery]:
-        """Puts in order what dead processes left, unless the workspace stays in use."""
+        """Puts in order what dead processes left, unless the workspace stays in use.
+
+        Ends what was approved and not run in time, too.
+        """
+        self.host.cancel_expired()
         return self.host.recover_abandoned(wait_seconds=wait_seconds)
 
     def resolve(self, text: str, *, all_workspaces: bool = False) -> str:
@@ -279,6 +296,92 @@ class Runtime:
             observer=observer,
             wait_seconds=wait_seconds,
         )
+
+    def approve(self, execution_id: str, *, reason: str | None = None, at_terminal: bool) -> Approval:
+        """Keeps the word of the person at this terminal; an approval that is there already is returned.
+
+        Raises ApprovalRefused, and what `HostExecutor.approve` raises.
+        """
+        refused = approval_refusal(self._environ, at_terminal=at_terminal)
+        if refused is not None:
+            raise ApprovalRefused(execution_id, refused)
+        record = self.store.get_execution(execution_id)
+        if record is not None and record.awaiting_approval:
+            given = self.store.get_approval(execution_id)
+            if given is not None:
+                return given
+        return self.host.approve(execution_id, approver=account_name(), reason=reason)
+
+    def resume(
+        self,
+        execution_id: str,
+        *,
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Runs what was approved. Raises what `HostExecutor.resume` raises."""
+        return self.host.resume(execution_id, cancel=cancel, observer=observer, wait_seconds=wait_seconds)
+
+    def deny(self, execution_id: str, reason: str) -> ExecutionRecord:
+        """Raises what `HostExecutor.deny` raises."""
+        return self.host.deny(execution_id, by=self.actor, reason=reason)
+
+    def withdraw(self, execution_id: str, reason: str | None = None) -> ExecutionRecord:
+        """Raises what `HostExecutor.withdraw` raises."""
+        return self.host.withdraw(execution_id, by=self.actor, reason=reason)
+
+    def wait(
+        self,
+        execution_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        run: bool = False,
+        cancel: threading.Event,
+        observer: Observer | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Waits until the execution has ended; returns it as it is then, or when time is up or `cancel` set.
+
+        With `run` it is run here as soon as it is approved, unless somebody else does. Raises
+        ExecutionNotFound, and with `run` WrongWorkspace.
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        pause = _FIRST_LOOK_SECONDS
+        while True:
+            record = self.store.get_execution(execution_id)
+            if record is None:
+                raise ExecutionNotFound(execution_id)
+            if record.ended:
+                return record
+            if run:
+                ran = self._run_if_approved(record, cancel, observer, wait_seconds)
+                if ran is not None:
+                    return ran
+            left = pause if deadline is None else min(pause, deadline - time.monotonic())
+            if left <= 0 or cancel.wait(left):
+                return record
+            pause = min(pause * 1.5, _SLOWEST_LOOK_SECONDS)
+            # Whoever ran it may have died meanwhile.
+            self.recover_abandoned()
+
+    def _run_if_approved(
+        self,
+        record: ExecutionRecord,
+        cancel: threading.Event,
+        observer: Observer | None,
+        wait_seconds: float,
+    ) -> ExecutionRecord | None:
+        execution_id = record.execution_id
+        if record.workspace_id != self.workspace_id:
+            raise WrongWorkspace(execution_id, self.host.where(record.workspace_id))
+        if not record.awaiting_approval or self.store.get_approval(execution_id) is None:
+            return None
+        try:
+            return self.resume(execution_id, cancel=cancel, observer=observer, wait_seconds=wait_seconds)
+        except AlreadyApproved:
+            # Another process was quicker: what is waited for is how it comes out there.
+            return None
 
     def _read(self, data: bytes, kind: InputKind, base: BaseReader) -> tuple[FileChange, ...]:
         if kind == "patch":

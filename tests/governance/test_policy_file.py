@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,22 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> Non
     file.symlink_to("nowhere")
     with pytest.raises(InvalidPolicy, match="nowhere"):
         load_policy(tmp_path)
+
+
+def test_the_examples_in_the_comments_can_be_put_in_place() -> None:
+    """Each commented block replaces the line above it, each commented value the one before it."""
+    text = default_policy_text()
+    blocks = re.sub(r"^(\w+): (?:\[\]|\{\})\n((?:# .*\n)+)", r"\2", text, flags=re.MULTILINE)
+    blocks = re.sub(r"^# (\w+:| +\S.*)$", r"\1", blocks, flags=re.MULTILINE)
+    values = re.sub(r"(?:\[\]|\{\})( +# (?:.*: )?)([\[{].*[\]}])$", r"\2", blocks, flags=re.MULTILINE)
+
+    policy = read(values)
+
+    assert policy.forbid.match("vendor/a")
+    assert policy.forbid.match("a.min.js")
+    assert policy.require_approval.match("deploy/a")
+    assert policy.require_approval.match("a.sql")
+    assert policy.checks_for(["migrations/1"]) == ("pytest -q tests/migrations",)
+    assert [name for name, _ in policy.secrets.patterns] == ["internal-token"]
+    assert policy.secrets.ignore.match("tests/fixtures/a")
+    assert [kind for kind, _ in policy.triggers] == [TriggerKind.AGENT, TriggerKind.SCHEDULED]

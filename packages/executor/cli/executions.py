@@ -223,6 +223,7 @@ def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
     steps = store.get_execution_steps(execution_id)
     decision = store.get_decision(execution_id)
     plan = store.get_plan(execution_id)
+    approval = store.get_approval(execution_id)
     links = store.list_links(execution_id)
     artifacts = app.runtime.artifacts(execution_id)
     unresolved = store.is_unresolved(execution_id)
@@ -236,6 +237,7 @@ def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
                 "steps": [step.to_dict() for step in steps],
                 "plan": msgspec.to_builtins(plan),
                 "decision": msgspec.to_builtins(decision),
+                "approval": msgspec.to_builtins(approval),
                 "links": [
                     {"source_id": k.source_id, "kind": k.kind, "target_id": k.target_id} for k in links
                 ],
@@ -246,6 +248,12 @@ def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
     _print_record(app, record, plan.why if plan else None, unresolved)
     if decision is not None:
         _print_decision(app, decision)
+    if approval is not None:
+        because = f": {one_line(approval.reason)}" if approval.reason else ""
+        app.print(
+            f"approved by {safe(approval.approved_by)} on {local_time(approval.approved_at)}, "
+            f"good until {local_time(approval.expires_at)}{because}"
+        )
     if steps:
         _print_steps(app, steps)
     for link in links:
@@ -338,6 +346,8 @@ def _print_next(app: Application, record: ExecutionRecord) -> None:
         app.note(f"\nnext: executor diff {end}   executor dismiss {end} --reason WHY")
     elif record.status in (ExecutionStatus.FAILED, ExecutionStatus.ROLLED_BACK):
         app.note(f"\nnext: executor logs {end}   executor diff {end}   executor retry {end}")
+    elif record.awaiting_approval:
+        app.note(f"\nnext: executor diff {end}   executor approve {end}   executor deny {end} --reason TEXT")
     else:
         app.note(f"\nnext: executor diff {end}   executor lineage {end}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 from executor.errors import (
+    ApprovalRefused,
+    ApprovalVoid,
     Conflict,
     ExecutorError,
     Interrupted,
@@ -35,12 +37,15 @@ _BY_ERROR: tuple[tuple[type[ExecutorError], ExitCode], ...] = (
     (InvalidInput, ExitCode.USAGE),
     (NotFound, ExitCode.NOT_FOUND),
     (Conflict, ExitCode.CONFLICT),
+    (ApprovalRefused, ExitCode.DENIED),
     (RollbackIncomplete, ExitCode.ROLLBACK_INCOMPLETE),
     (Unavailable, ExitCode.UNAVAILABLE),
     (TryAgain, ExitCode.TRY_AGAIN),
     (Interrupted, ExitCode.INTERRUPTED),
 )
-_CONFLICTS = frozenset({"base_changed", "lock_held", "decision_mismatch", "wrong_workspace"})
+_CONFLICTS = frozenset(
+    {"base_changed", "lock_held", "decision_mismatch", "wrong_workspace", ApprovalVoid.code}
+)
 
 
 def of_error(error: ExecutorError) -> ExitCode:
@@ -55,7 +60,7 @@ def of_outcome(record: ExecutionRecord) -> ExitCode:
         return ExitCode.ROLLBACK_INCOMPLETE
     if record.error_code == Interrupted.code:
         return ExitCode.INTERRUPTED
-    if record.verdict == Verdict.DENY:
+    if record.verdict == Verdict.DENY or record.error_code == "denied":
         return ExitCode.DENIED
     if record.awaiting_approval:
         return ExitCode.NEEDS_APPROVAL

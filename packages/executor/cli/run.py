@@ -22,7 +22,7 @@ from executor.cli.signals import cancellable
 from executor.cli.text import plural, short_id, status_icon, status_style, status_word
 from executor.models.execution import ExecutionRecord, ExecutionStatus
 
-_wait_option = click.option(
+wait_option = click.option(
     "--wait",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
@@ -34,7 +34,7 @@ _wait_option = click.option(
 @click.command()
 @change_options
 @click.option("--dry-run", is_flag=True, help="Show plan and decision; change and record nothing.")
-@_wait_option
+@wait_option
 @check_options
 @json_option
 @pass_application
@@ -62,7 +62,7 @@ def run(app: Application, /, dry_run: bool, wait: float, as_json: bool, **option
 
 @click.command()
 @click.argument("execution", metavar="ID", default="@last-failed")
-@_wait_option
+@wait_option
 @check_options
 @json_option
 @pass_application
@@ -125,7 +125,9 @@ def _advise(app: Application, record: ExecutionRecord, code: ExitCode) -> None:
         case ExitCode.ROLLBACK_INCOMPLETE:
             app.note(f"some files could not be put back; executor show {end} names them")
         case ExitCode.NEEDS_APPROVAL:
-            app.note(f"a person has to approve it; executor show {end} says why")
+            app.note(
+                f"a person has to decide: executor approve {end}    or: executor deny {end} --reason TEXT"
+            )
         case ExitCode.DENIED:
             app.note(f"executor show {end} says which rule and why")
         case _:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from executor.errors import (
+    ApprovalVoid,
     BaseChanged,
     DecisionMismatch,
     ExecutorError,
@@ -24,6 +25,7 @@ from executor.errors import (
     Unavailable,
     WorkspaceUnwritable,
 )
+from executor.governance.approvals import difference, expired
 from executor.host.apply import Transaction
 from executor.host.artifacts import RESCUED
 from executor.host.cause import cause_line
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from executor.host.environment import Environment
     from executor.host.snapshot import Drift
     from executor.host.tree import WorkspaceTree
+    from executor.models.approval import Approval
     from executor.models.change import Changeset
     from executor.models.decision import GovernanceDecision
     from executor.models.plan import ChangePlan
@@ -83,7 +86,10 @@ class Stopped(Exception):
 
 
 class Attempt:
-    """Carries out one recorded execution. `run` is called once."""
+    """Carries out one recorded execution. `run` is called once, or `resume` for one that was approved.
+
+    `approval` covers the execution: its own, or that of an earlier attempt at the same change.
+    """
 
     def __init__(
         self,
@@ -98,8 +104,10 @@ class Attempt:
         environment: Environment,
         cancel: threading.Event,
         wait_seconds: float,
+        approval: Approval | None = None,
     ) -> None:
         self._around = surroundings
+        self._approval = approval
         self._store = surroundings.store
         self._execution_id = execution_id
         self._plan = plan
@@ -141,10 +149,17 @@ class Attempt:
             case Verdict.DENY:
                 message = "; ".join(decision.reasons) or "the gate refused it"
                 self._end(ExecutionStatus.FAILED, Stopped(StepName.VALIDATE, DENIED, f"denied: {message}"))
+            case Verdict.NEED_APPROVAL if self._approval is not None:
+                self._recorder.emit(EventType.APPROVED, covered_by(self._approval))
+                self._change()
             case Verdict.NEED_APPROVAL:
                 self._recorder.emit(EventType.APPROVAL_REQUESTED, {"reasons": list(decision.reasons)})
             case Verdict.ALLOW:
                 self._change()
+
+    def resume(self) -> None:
+        """Goes on where `run` stopped for a person, who has approved since. Raises as `run` does."""
+        self._change()
 
     def _change(self) -> None:
         with ExitStack() as held:
@@ -204,7 +219,10 @@ class Attempt:
             )
 
     def _confirm_decision(self) -> None:
-        """The decision is about exactly this, and the gate still says the same. Raises DecisionMismatch."""
+        """The decision is about exactly this, the gate still says the same, and so does who approved.
+
+        Raises DecisionMismatch, ApprovalVoid.
+        """
         decision, plan, changeset = self._decision, self._plan, self._changeset
         gate = self._around.gate()
         bound = (
@@ -220,6 +238,18 @@ class Attempt:
         again = gate.evaluate(plan, changeset, now=self._around.clock())
         if again.verdict is not decision.verdict:
             raise DecisionMismatch("verdict", decision.verdict.value, again.verdict.value)
+        if again.verdict is Verdict.NEED_APPROVAL:
+            self._confirm_approval(again)
+
+    def _confirm_approval(self, again: GovernanceDecision) -> None:
+        """Raises ApprovalVoid."""
+        approval = self._approval
+        assert approval is not None, "nothing gets here that a person has to decide about"
+        if expired(approval, self._around.clock()):
+            raise ApprovalVoid(self._execution_id, f"it was good until {approval.expires_at}")
+        reason = difference(approval, self._plan, again)
+        if reason is not None:
+            raise ApprovalVoid(self._execution_id, reason)
 
     def _backup(self) -> None:
         with self._step(StepName.BACKUP, ExecutionStatus.BACKING_UP):
@@ -404,6 +434,16 @@ class Attempt:
             error_message=self._around.redactor.redact(stopped.message) if stopped else None,
         )
         self._recorder.catch_up()
+
+
+def covered_by(approval: Approval) -> dict[str, object]:
+    """The fields of `approved` where an earlier attempt was approved."""
+    return {
+        "approval_id": approval.approval_id,
+        "approved_by": approval.approved_by,
+        "expires_at": approval.expires_at,
+        "covers": approval.execution_id,
+    }
 
 
 @dataclass(frozen=True, slots=True)

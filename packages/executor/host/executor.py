@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from executor.errors import (
+    AlreadyApproved,
+    ApprovalRefused,
+    ApprovalVoid,
+    BaseChanged,
     ExecutionExists,
     ExecutionNotFound,
     InvalidChange,
     InvalidState,
+    LockHeld,
     UnsafePath,
     WorkspaceUnwritable,
     WrongWorkspace,
 )
 from executor.events.recorder import EventRecorder, Observer
 from executor.events.redaction import Redactor
+from executor.governance.approvals import difference, expired, make_approval, refusal
 from executor.governance.gate import WriteGate
 from executor.governance.policy import Policy
 from executor.host.artifacts import ArtifactFolder
-from executor.host.attempt import Attempt, Surroundings
+from executor.host.attempt import DENIED, Attempt, Surroundings
 from executor.host.environment import INSIDE, WORKSPACE, Link, check_environment
 from executor.host.git import git_facts
 from executor.host.presence import Presence, abandoned, any_marks, clear, present
@@ -31,7 +37,7 @@ from executor.host.recovery import Recovery, recover
 from executor.host.settings import load_policy
 from executor.host.tree import WorkspaceTree
 from executor.models.change import Changeset, sha256
-from executor.models.execution import ExecutionStatus, StepName, TriggerKind
+from executor.models.execution import ATTEMPT_TRIGGERS, ExecutionStatus, StepName, TriggerKind, Verdict
 from executor.models.ids import new_execution_id
 from executor.models.plan import ChangePlan
 from executor.models.times import Clock, utc_now
@@ -42,9 +48,16 @@ from executor.storage.store import ExecutionStore
 if TYPE_CHECKING:
     from typing import Self
 
+    from executor.models.approval import Approval
     from executor.models.decision import GovernanceDecision
     from executor.models.execution import ExecutionRecord
     from executor.storage.base import ExecutionStorage
+
+# Error codes of what was cancelled without having run.
+WITHDRAWN: Final = "withdrawn"
+EXPIRED: Final = "approval_expired"
+
+_AWAITING: Final = "awaiting approval"
 
 NO_ENVIRONMENT: Final[tuple[str, ...]] = ()
 
@@ -163,13 +176,19 @@ class HostExecutor:
                 decision=decision,
                 base_contents=self._base_contents(changeset),
             )
-            self._carry_out(
-                record, plan, changeset, decision, folder, cancel or threading.Event(), observer, wait_seconds
-            )
-            ended = self.store.get_execution(execution_id)
-            assert ended is not None
-            folder.write_json("execution.json", ended.to_dict())
-        return ended
+            recorder = self._recorder(execution_id, folder, observer)
+            if self._write_documents(folder, recorder, plan, changeset, decision):
+                attempt = self._attempt(
+                    record,
+                    (plan, changeset, decision),
+                    folder,
+                    recorder,
+                    approval=self._covering(record, plan, decision),
+                    cancel=cancel,
+                    wait_seconds=wait_seconds,
+                )
+                attempt.run()
+            return self._settled(execution_id, folder)
 
     def retry(
         self,
@@ -198,7 +217,7 @@ class HostExecutor:
         if record is None:
             raise ExecutionNotFound(execution_id)
         if record.workspace_id != self.store.workspace_id:
-            raise WrongWorkspace(execution_id, self._where(record.workspace_id))
+            raise WrongWorkspace(execution_id, self.where(record.workspace_id))
         changeset, plan = self._stored(record)
         checks = [
             msgspec.structs.replace(
@@ -242,6 +261,122 @@ class HostExecutor:
             wait_seconds=wait_seconds,
         )
 
+    def approve(self, execution_id: str, *, approver: str, reason: str | None = None) -> Approval:
+        """Keeps a person's word that an execution may run; `resume` runs it.
+
+        An execution of another workspace can be approved here, too, and runs there. Whether somebody is a
+        person, and at a terminal, is the caller's to find out.
+
+        Raises ExecutionNotFound, InvalidState when it does not await approval, AlreadyApproved,
+        ApprovalRefused when `approver` proposed it and the policy does not let them approve it, and
+        ApprovalVoid or BaseChanged when it could not run any more.
+        """
+        record, plan, changeset, decision = self._awaiting(execution_id)
+        refused = refusal(plan, decision, approver=approver, actor=record.actor)
+        if refused is not None:
+            raise ApprovalRefused(execution_id, refused)
+        own = record.workspace_id == self.store.workspace_id
+        if own:
+            self._refuse_void(execution_id, plan, changeset, decision)
+        approval = make_approval(
+            execution_id,
+            plan,
+            decision,
+            approved_by=approver,
+            reason=None if reason is None else self._redactor.redact(reason),
+            now=self._clock(),
+        )
+        self.store.record_approval(approval)
+        if own:
+            self._catch_up(record)
+        return approval
+
+    def resume(
+        self,
+        execution_id: str,
+        *,
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Runs an execution that was approved; returns it as it came out, as `execute` does.
+
+        An approval that has run out, or no longer fits policy, files or rules, lets nothing run; the
+        record then says so.
+
+        Raises ExecutionNotFound, InvalidState when it does not await its run or nobody has approved it,
+        AlreadyApproved when another process runs it, WrongWorkspace when it belongs to another one, LockHeld
+        inside an execution of this workspace.
+        """
+        record, plan, changeset, decision = self._awaiting(execution_id)
+        approval = self.store.get_approval(execution_id)
+        if approval is None:
+            reason = f"nobody has approved it yet; executor approve {execution_id} does"
+            raise InvalidState(execution_id, _AWAITING, reason)
+        if record.workspace_id != self.store.workspace_id:
+            raise WrongWorkspace(execution_id, self.where(record.workspace_id))
+        if self._surroundings().inside:
+            raise LockHeld(str(self.root), "the execution whose check this is", 0.0)
+        if expired(approval, self._clock()):
+            return self._expire(execution_id, approval)
+        folder = ArtifactFolder(self.state, execution_id)
+        folder.create()
+        presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
+        try:
+            with present(self.state, presence):
+                if self.store.begin_approved(execution_id):
+                    folder.write_json("approval.json", approval)
+                    self._attempt(
+                        record,
+                        (plan, changeset, decision),
+                        folder,
+                        self._recorder(execution_id, folder, observer),
+                        approval=approval,
+                        cancel=cancel,
+                        wait_seconds=wait_seconds,
+                    ).resume()
+                    return self._settled(execution_id, folder)
+        except BlockingIOError as cause:
+            raise AlreadyApproved(execution_id, approval.approved_by, approval.approved_at) from cause
+        raise AlreadyApproved(execution_id, approval.approved_by, approval.approved_at)
+
+    def deny(self, execution_id: str, *, by: str, reason: str) -> ExecutionRecord:
+        """Ends an execution that awaits approval: somebody does not want it. Takes an approval back, too.
+
+        Raises ExecutionNotFound, InvalidState when it does not await approval, AlreadyApproved when it runs.
+        """
+        reason = self._redactor.redact(reason)
+        return self._end_awaiting(
+            execution_id,
+            code=DENIED,
+            message=f"denied by {by}: {reason}",
+            denied={"denied_by": by, "reason": reason},
+        )
+
+    def withdraw(self, execution_id: str, *, by: str, reason: str | None = None) -> ExecutionRecord:
+        """Ends an execution that awaits approval: it is not wanted any more. Raises as `deny` does."""
+        because = f": {reason}" if reason else ""
+        return self._end_awaiting(execution_id, code=WITHDRAWN, message=f"withdrawn by {by}{because}")
+
+    def cancel_expired(self) -> list[ExecutionRecord]:
+        """Ends the executions whose approval has run out before anybody ran them; returns them."""
+        ended = []
+        for execution_id in self.store.list_expired_approvals(self._clock()):
+            approval = self.store.get_approval(execution_id)
+            if approval is not None:
+                ended.append(self._expire(execution_id, approval))
+        return ended
+
+    def _expire(self, execution_id: str, approval: Approval) -> ExecutionRecord:
+        message = f"the approval by {approval.approved_by} ran out at {approval.expires_at}"
+        try:
+            return self._end_awaiting(execution_id, code=EXPIRED, message=message)
+        except (InvalidState, AlreadyApproved):
+            # Somebody else came to the same end, or began in the last moment.
+            record = self.store.get_execution(execution_id)
+            assert record is not None
+            return record
+
     def recover_abandoned(self, *, wait_seconds: float = 0.0) -> list[Recovery]:
         """Finishes or undoes what dead processes left in this state directory; returns what was done.
 
@@ -277,38 +412,55 @@ class HostExecutor:
             raise InvalidState(execution_id, record.status, "the content of its change is not kept any more")
         return changeset, plan
 
-    def _where(self, workspace_id: str | None) -> str:
+    def where(self, workspace_id: str | None) -> str:
+        """Host and path of a workspace, as far as they are known."""
         known = self.store.get_workspace(workspace_id) if workspace_id else None
         return f"{known.path} on {known.host}" if known else f"workspace {workspace_id}"
 
-    def _carry_out(
+    def _recorder(
+        self, execution_id: str, folder: ArtifactFolder, observer: Observer | None = None
+    ) -> EventRecorder:
+        return EventRecorder(
+            self.store, execution_id, folder.events, redactor=self._redactor, observer=observer
+        )
+
+    def _write_documents(
         self,
-        record: ExecutionRecord,
+        folder: ArtifactFolder,
+        recorder: EventRecorder,
         plan: ChangePlan,
         changeset: Changeset,
         decision: GovernanceDecision,
-        folder: ArtifactFolder,
-        cancel: threading.Event,
-        observer: Observer | None,
-        wait_seconds: float,
-    ) -> None:
-        recorder = EventRecorder(
-            self.store, record.execution_id, folder.events, redactor=self._redactor, observer=observer
-        )
+    ) -> bool:
+        """Whether there was room for them; without it the execution has ended as failed."""
         try:
             folder.write_json("plan.json", plan)
             folder.write_json("changeset.json", changeset)
             folder.write_json("decision.json", decision)
         except WorkspaceUnwritable as cause:
             self.store.record_execution_end(
-                record.execution_id,
+                folder.execution_id,
                 ExecutionStatus.FAILED,
                 error_message=str(cause),
                 error_step=StepName.VALIDATE,
                 error_code=cause.code,
             )
             recorder.catch_up()
-            return
+            return False
+        return True
+
+    def _attempt(
+        self,
+        record: ExecutionRecord,
+        documents: tuple[ChangePlan, Changeset, GovernanceDecision],
+        folder: ArtifactFolder,
+        recorder: EventRecorder,
+        *,
+        approval: Approval | None,
+        cancel: threading.Event | None,
+        wait_seconds: float,
+    ) -> Attempt:
+        plan, changeset, decision = documents
         names = {name for check in (*plan.verification, *plan.health_checks) for name in check.environment}
         link = Link(
             record.execution_id,
@@ -316,7 +468,7 @@ class HostExecutor:
             str(self.root),
             self._environ.get("EXECUTOR_DATABASE_URL"),
         )
-        Attempt(
+        return Attempt(
             self._surroundings(),
             record.execution_id,
             plan=plan,
@@ -325,9 +477,116 @@ class HostExecutor:
             folder=folder,
             recorder=recorder,
             environment=check_environment(self._environ, names, link=link),
-            cancel=cancel,
+            cancel=cancel or threading.Event(),
             wait_seconds=wait_seconds,
-        ).run()
+            approval=approval,
+        )
+
+    def _settled(self, execution_id: str, folder: ArtifactFolder) -> ExecutionRecord:
+        """The record as it is now, with its copy beside the artifacts."""
+        record = self.store.get_execution(execution_id)
+        assert record is not None
+        folder.write_json("execution.json", record.to_dict())
+        return record
+
+    def _covering(
+        self, record: ExecutionRecord, plan: ChangePlan, decision: GovernanceDecision
+    ) -> Approval | None:
+        """An approval of an earlier attempt at this same change that holds for this one, too."""
+        if decision.verdict is not Verdict.NEED_APPROVAL or record.trigger_kind not in ATTEMPT_TRIGGERS:
+            return None
+        found = self.store.list_approvals(str(record.correlation_id), record.checksum)
+        if not found:
+            return None
+        now = self._clock()
+        attempts = {
+            attempt.execution_id: attempt for attempt in self.store.get_attempt_tree(record.execution_id)
+        }
+        for approval in found:
+            approved = attempts.get(approval.execution_id)
+            # Who denies or withdraws what was approved takes the approval back.
+            if approved is None or approved.status == ExecutionStatus.CANCELLED:
+                continue
+            if not expired(approval, now) and difference(approval, plan, decision) is None:
+                return approval
+        return None
+
+    def _awaiting(
+        self, execution_id: str
+    ) -> tuple[ExecutionRecord, ChangePlan, Changeset, GovernanceDecision]:
+        """An execution that waits for a person, and its documents.
+
+        Raises ExecutionNotFound, AlreadyApproved when it runs by its approval, and InvalidState when it does
+        not wait for other reasons, or what it would change is not kept any more.
+        """
+        record = self.store.get_execution(execution_id)
+        if record is None:
+            raise ExecutionNotFound(execution_id)
+        if not record.awaiting_approval:
+            approval = self.store.get_approval(execution_id)
+            if approval is not None and not record.ended:
+                raise AlreadyApproved(execution_id, approval.approved_by, approval.approved_at)
+            raise InvalidState(execution_id, record.status, _why_not_awaiting(record))
+        changeset, plan, decision = (
+            self.store.get_changeset(execution_id),
+            self.store.get_plan(execution_id),
+            self.store.get_decision(execution_id),
+        )
+        if changeset is None or plan is None or decision is None:
+            raise InvalidState(execution_id, _AWAITING, "its change was recorded without content")
+        if any(change.new_sha256 is not None and change.content is None for change in changeset.changes):
+            raise InvalidState(execution_id, _AWAITING, "the content of its change is not kept any more")
+        return record, plan, changeset, decision
+
+    def _refuse_void(
+        self, execution_id: str, plan: ChangePlan, changeset: Changeset, decision: GovernanceDecision
+    ) -> None:
+        """Refuses an approval that would be void at once. Raises ApprovalVoid, BaseChanged."""
+        gate = self.gate
+        if gate.policy.digest != decision.policy_hash:
+            raise ApprovalVoid(execution_id, "the policy has changed since the change was judged")
+        again = gate.evaluate(plan, changeset, now=self._clock())
+        if again.verdict is not decision.verdict:
+            raise ApprovalVoid(execution_id, f"the gate says {again.verdict.value} now")
+        changed = []
+        for change in changeset.changes:
+            try:
+                found = self.tree.fingerprint(change.path)
+            except UnsafePath as cause:
+                changed.append((change.path, cause.reason))
+                continue
+            if (found.sha256 if found else None) != change.old_sha256:
+                changed.append((change.path, "is not what it was" if found else "is gone"))
+        if changed:
+            raise BaseChanged(changed)
+
+    def _end_awaiting(
+        self, execution_id: str, *, code: str, message: str, denied: Mapping[str, object] | None = None
+    ) -> ExecutionRecord:
+        """Raises ExecutionNotFound, InvalidState, AlreadyApproved when it runs by its approval."""
+        message = self._redactor.redact(message)
+        if not self.store.cancel_awaiting(
+            execution_id, error_code=code, error_message=message, denied=denied
+        ):
+            record = self.store.get_execution(execution_id)
+            if record is None:
+                raise ExecutionNotFound(execution_id)
+            approval = self.store.get_approval(execution_id)
+            if approval is not None and not record.ended:
+                raise AlreadyApproved(execution_id, approval.approved_by, approval.approved_at)
+            raise InvalidState(execution_id, record.status, _why_not_awaiting(record))
+        record = self.store.get_execution(execution_id)
+        assert record is not None
+        if record.workspace_id == self.store.workspace_id:
+            self._catch_up(record)
+        return record
+
+    def _catch_up(self, record: ExecutionRecord) -> None:
+        """Brings the files of an execution up to what is recorded."""
+        folder = ArtifactFolder(self.state, record.execution_id)
+        folder.create()
+        self._recorder(record.execution_id, folder).catch_up()
+        folder.write_json("execution.json", record.to_dict())
 
     def _surroundings(self) -> Surroundings:
         inside = bool(self._environ.get(INSIDE)) and self._environ.get(WORKSPACE) == str(self.root)
@@ -356,3 +615,10 @@ class HostExecutor:
             if found is not None and sha256(found.content) == change.old_sha256:
                 contents[change.old_sha256] = found.content
         return contents
+
+
+def _why_not_awaiting(record: ExecutionRecord) -> str:
+    if not record.ended:
+        return "it is running and does not wait for a person"
+    because = f": {record.error_message}" if record.error_message else ""
+    return f"it has ended{because}"

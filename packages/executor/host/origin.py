@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from executor.host.environment import INSIDE, PARENT
 from executor.models.execution import TriggerKind
 
 # What agents set in the shells they open, and what to call them.
@@ -108,6 +109,24 @@ def find_ci(environ: Mapping[str, str]) -> str | None:
         if environ.get(mark):
             return name
     return "ci" if environ.get("CI", "").lower() in ("true", "1", "yes") else None
+
+
+def approval_refusal(environ: Mapping[str, str], *, at_terminal: bool) -> str | None:
+    """Why nobody can approve anything from here; None for a person at a terminal.
+
+    Inside an execution of any workspace: what runs there is not the person who started it.
+    """
+    if environ.get(INSIDE) or environ.get(PARENT):
+        return "this runs inside an execution, and an approval is a person's to give"
+    agent = find_agent(environ)
+    if agent is not None:
+        return f"this is the shell of an agent ({agent}), and an approval is a person's to give"
+    ci = find_ci(environ)
+    if ci is not None:
+        return f"this runs in continuous integration ({ci}), and an approval is a person's to give"
+    if not at_terminal:
+        return "an approval is given at a terminal, and standard input or standard error is none"
+    return None
 
 
 def _trigger(
