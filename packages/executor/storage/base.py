@@ -178,7 +178,7 @@ class ExecutionStorage(ABC):
     def record_many(self, rows: Iterable[ExecutionRecord | Mapping[str, Any]]) -> int:
         """Imports executions as they are, ended ones included; returns how many.
 
-        Each batch of some thousand rows is one transaction; when a row is refused, its batch and all
+        Each batch of some ten thousand rows is one transaction; when a row is refused, its batch and all
         after it are not written. A parent must be stored already or stand in the same batch or before;
         ids of old databases are taken in any shape. Times are brought into the stored form. Writes no
         events: what happened to an imported execution is not known here.

@@ -15,7 +15,8 @@ from executor.models.text import clean_text
 from executor.storage import checks
 from executor.storage._statements import IMPORT_EXECUTION_PARAMETERS
 
-BATCH_ROWS: Final = 5_000
+# As many as fit into the cache of the writer: an index page that does not is written several times.
+BATCH_ROWS: Final = 20_000
 
 COLUMNS: Final = IMPORT_EXECUTION_PARAMETERS
 _KNOWN: Final = frozenset(COLUMNS)

@@ -211,6 +211,8 @@ class SqliteEngine:
             # Pages in the log before they are copied back into the file. A start touches some twenty
             # pages, most of them the same ones each time: copying less often copies them less often.
             connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+            # KiB a transaction may change before pages are written ahead of the commit, and read again.
+            connection.execute("PRAGMA cache_size=-65536")
             self._writer = _prepared(connection)
         return self._writer
 
