@@ -277,7 +277,14 @@ class HostExecutor:
             raise ApprovalRefused(execution_id, refused)
         own = record.workspace_id == self.store.workspace_id
         if own:
-            self._refuse_void(execution_id, plan, changeset, decision)
+            try:
+                self._refuse_void(execution_id, plan, changeset, decision)
+            except (ApprovalVoid, BaseChanged):
+                # Another's approval may have let it run between our two looks; then that is the answer.
+                known = self.store.get_approval(execution_id)
+                if known is not None:
+                    raise AlreadyApproved(execution_id, known.approved_by, known.approved_at) from None
+                raise
         approval = make_approval(
             execution_id,
             plan,
