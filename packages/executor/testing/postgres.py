@@ -83,9 +83,9 @@ class PostgresServer:
     """Started by `start`, stopped by `stop`. As root, the server runs as an unprivileged user."""
 
     def __init__(self, binaries: Path | None = None) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=self._temporary()))
         self._environ = dict(os.environ)
         self._binaries = self._reachable(binaries or find_binaries())
         self.port = 0
@@ -195,9 +195,14 @@ class PostgresServer:
         """Arguments of `subprocess` that drop root."""
         return {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}
 
+    def _temporary(self) -> Path:
+        """The temporary directory, or where the unprivileged user cannot get to it, the system's."""
+        usual = Path(tempfile.gettempdir())
+        return usual if self._user is None or _open_to_all(usual / "below") else Path("/tmp")
+
     def _reachable(self, binaries: Path) -> Path:
         """`binaries`, or a copy where the unprivileged user cannot go to them."""
-        if self._user is None or all(p.stat().st_mode & 0o001 for p in binaries.resolve().parents):
+        if self._user is None or _open_to_all(binaries):
             return binaries
         # The libraries of a wheel are found beside its package.
         install = binaries.resolve().parent
@@ -223,6 +228,11 @@ class PostgresServer:
             time.sleep(0.05)
         log = (self._folder / "log").read_text("utf-8", "replace")
         raise RuntimeError(f"PostgreSQL did not start: {log[-2000:]}")
+
+
+def _open_to_all(path: Path) -> bool:
+    """Whether anybody may walk as far as to `path`."""
+    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
 
 
 def _die_with_parent() -> None:
