@@ -41,6 +41,7 @@ T = TypeVar("T")
 # Held from the numbering of events to the commit, so that the order of positions is the order of commits.
 _NUMBERING: Final = "SELECT pg_advisory_xact_lock(5063218674)"
 
+_BEGIN_WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 # Statements are few, but each is prepared once for every combination of types: NULL has none, and whole
@@ -129,6 +130,12 @@ class _Session(psycopg.Connection[Row]):
             for row in rows:
                 copy.write_row(row)
 
+    def begin_writing(self, settings: str) -> None:
+        """Sends both at once: the answers say nothing."""
+        with self.pipeline():
+            super().execute(_BEGIN_WRITING.encode())
+            super().execute(settings.encode())
+
     def send_waiting(self, *last: str) -> None:
         """Appends the waiting events, and whatever is `last`, without waiting for an answer in between.
 
@@ -173,7 +180,7 @@ class PostgresqlEngine:
         self._target = target
         self._name = str(target)
         self._settings = settings or PoolSettings.from_environment()
-        self._begin: Final = _begin(durability, self._settings.lock_timeout)
+        self._transaction_settings: Final = _settings_of(durability, self._settings.lock_timeout)
         self._forget_connections()
         self._ready.append(self._patiently_opened(migrate))
         _ENGINES.add(self)
@@ -307,7 +314,7 @@ class PostgresqlEngine:
         def once() -> T:
             nonlocal looks
             with self._session() as session:
-                session.execute(self._begin)
+                session.begin_writing(self._transaction_settings)
                 try:
                     if looks and done is not None and (found := done(session)) is not None:
                         return found
@@ -421,15 +428,16 @@ def _leave_connections_to_parent() -> None:
 os.register_at_fork(after_in_child=_leave_connections_to_parent)
 
 
-def _begin(durability: Durability, lock_timeout: float) -> str:
-    """One message to the server: the transaction and what is set for as long as it lasts."""
-    # Nothing acknowledged is lost, also where an administrator preferred speed.
-    durable = " SET LOCAL synchronous_commit = on;" if durability == "full" else ""
-    return (
-        f"BEGIN ISOLATION LEVEL READ COMMITTED;{durable}"
-        f" SET LOCAL lock_timeout = {round(lock_timeout * 1000)};"
-        f" SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION}'"
-    )
+def _settings_of(durability: Durability, lock_timeout: float) -> str:
+    """What a writing transaction sets for as long as it lasts, as one statement."""
+    settings = {
+        "lock_timeout": str(round(lock_timeout * 1000)),
+        "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
+    }
+    if durability == "full":
+        # Nothing acknowledged is lost, also where an administrator preferred speed.
+        settings["synchronous_commit"] = "on"
+    return "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
 
 
 def _commit(session: _Session) -> None:
