@@ -39,6 +39,7 @@ ExecutorError
 │   ├── ApprovalVoid                   what was approved is no longer what would be done
 │   ├── AlreadyApproved                somebody else was quicker
 │   ├── WrongWorkspace                 the execution belongs to another workspace
+│   ├── CopyRefused                    the target of a copy is not, or did not become, a copy of the source
 │   └── DowngradeBlocked               views, triggers, indexes or tables of the user need what would go
 ├── RollbackIncomplete                 a change could not be undone completely
 ├── WorkspaceUnwritable                the system refused a file operation: no room, no permission, read-only
@@ -466,6 +467,12 @@ class DowngradeBlocked(Conflict):
             f"{database} cannot go back to schema version {target}, nothing was changed ({shown}); "
             "drop these first, and make them anew after the next upgrade"
         )
+
+
+class CopyRefused(Conflict):
+    """The target of a copy holds what the source does not have, or is not equal to it in the end."""
+
+    code = "copy_refused"
 
 
 class ApprovalRefused(ExecutorError):

@@ -199,3 +199,24 @@ def test_a_copy_of_the_artifacts_is_not_needed_to_read(ada: Repository) -> None:
 
     assert "b + a" in ada.run("diff", "@last").out
     assert json.loads(ada.run("events", "@last", "--json").out)["events"]
+
+
+def test_a_workspace_moves_to_a_server_and_back(tmp_path: Path, postgres_url: str) -> None:
+    repository = Repository.calculator(tmp_path / "repository")
+    assert repository.apply(BROKEN_PATCH).code == 1
+    assert repository.run("retry", "@last").code == 1
+    told = repository.run("lineage", "@last", "--json").json
+    server = {"EXECUTOR_DATABASE_URL": postgres_url}
+
+    there = repository.run("db", "copy", "--to", postgres_url)
+
+    assert there.code == 0, there.err
+    assert "checksums compared" in there.out
+    assert "executions" in there.err
+    assert told == repository.run("lineage", "@last", "--json", environ=server).json
+    assert repository.run("run", "--patch", "-", stdin=GOOD_PATCH, environ=server).code in (0, 3)
+    back = repository.run("db", "copy", "--to", f"sqlite:///{tmp_path / 'back.db'}", "--json", environ=server)
+    assert 3 == next(t["rows"] for t in back.json["tables"] if t["name"] == "executions")
+    # The server has gone on since: nothing is written over it.
+    refused = repository.run("db", "copy", "--to", postgres_url)
+    assert (refused.code, "does not have" in refused.err) == (7, True)

@@ -61,7 +61,7 @@ _SUMMARIES: Final = {
     "stats": "How many, how often they succeed, how long they take.",
     "policy": "What is asked of every change: check it, explain it, test it.",
     "schema": "Print the JSON Schema of an input format.",
-    "db": "Upgrade, check, back up the database.",
+    "db": "Upgrade, check, back up, move the database.",
 }
 
 

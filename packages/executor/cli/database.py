@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def db() -> None:
-    """Upgrade, check, back up the database.
+    """Upgrade, check, back up, move the database.
 
     The database is EXECUTOR_DATABASE_URL, else that of the workspace.
 
@@ -132,6 +134,73 @@ def backup_(app: Application, file: Path, as_json: bool) -> None:
         app.print_json({"backup": str(path), "bytes": path.stat().st_size})
     else:
         app.print(f"{path}  ({path.stat().st_size:,} bytes)")
+
+
+@db.command("copy")
+@click.option(
+    "--to", "target", metavar="URL", required=True, help="Where to: a postgresql:// or sqlite:/// URL."
+)
+@json_option
+@pass_application
+def copy_(app: Application, target: str, as_json: bool) -> None:
+    """Copy the database to another one, SQLite or PostgreSQL, while it is in use.
+
+    The other one is empty, or holds an earlier copy, which is brought up to date. Interrupted, the command
+    goes on where it was when it is run again. In the end rows and checksums of both are compared.
+
+    \b
+    Example: executor db copy --to postgresql://executor@db.example.com/executor
+    """
+    from executor.storage.copy import copy_database
+
+    with _counted(app) as progress:
+        report = copy_database(str(app.database), target, progress=progress)
+    if as_json:
+        app.print_json(
+            {
+                "source": report.source,
+                "target": report.target,
+                "rows": report.rows,
+                "written": report.written,
+                "left_out": report.left_out,
+                "cleaned": report.cleaned,
+                "converted": report.converted,
+                "tables": [
+                    {
+                        "name": t.name,
+                        "rows": t.rows,
+                        "written": t.written,
+                        "left_out": t.left_out,
+                        "checksum": t.checksum,
+                    }
+                    for t in report.tables
+                ],
+            }
+        )
+        return
+    for table in report.tables:
+        app.print(f"  ✓ {table.name}: {plural(table.rows, 'row')}, {table.written:,} written")
+    app.print(
+        f"{report.target} is equal to {report.source}: {plural(report.rows, 'row')}, checksums compared"
+    )
+    if report.cleaned:
+        app.note(
+            f"{plural(report.cleaned, 'text')} held NUL or broken characters, which are escaped in the copy"
+        )
+    if report.converted:
+        app.note(f"{plural(report.converted, 'value')} of another type than their column were converted")
+    if report.left_out:
+        app.note(f"{plural(report.left_out, 'row')} without an execution were left out")
+
+
+@contextmanager
+def _counted(app: Application) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows how far a copy is: a line that changes on a terminal, a line a table elsewhere."""
+    if not app.err.is_terminal:
+        yield lambda table, done, total: app.note(f"{table}: {total:,}") if done == total else None
+        return
+    with app.err.status("copying") as line:
+        yield lambda table, done, total: line.update(f"copying {table}: {done:,} of {total:,}")
 
 
 @db.command()
