@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         slice_seconds=options.slice,
     )
     engines = [ENGINES[name] for name in options.engines]
-    found = run(engines, settings, _say, options.only)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     output = options.output or ROOT / "build" / "bench" / f"{stamp}.json"
+    found = run(engines, settings, _say, options.only, lambda report: results.save(report, output))
     results.save(found, output)
     sys.stdout.write(report.table(found))
     _say(f"all numbers are in {output}")

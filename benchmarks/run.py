@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,29 +28,38 @@ from benchmarks.works import (
 Say = Callable[[str], None]
 
 
-def run(engines: Sequence[Engine], settings: Settings, say: Say, only: Collection[str] = ()) -> Report:
-    """`only`: the keys of the rows to measure, by default all. `say` is told about the progress."""
+def run(
+    engines: Sequence[Engine],
+    settings: Settings,
+    say: Say,
+    only: Collection[str] = (),
+    keep: Callable[[Report], None] = lambda report: None,
+) -> Report:
+    """`only`: the keys of the rows to measure, by default all. `say` is told about the progress.
+
+    `keep` gets what there is so far after every row: a run takes long and may be interrupted.
+    """
     began = time.monotonic()
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    databases: list[Database] = []
-    results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="bench.") as name:
         directory = Path(name)
         described = dict(machine.describe(directory))
+        report = Report(
+            began=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=0.0,
+            rounds=settings.rounds,
+            machine=described,
+            databases=[],
+            results=[],
+        )
         for engine in engines:
             described.update(engine.versions())
-            for size, case in _cases(engine, directory, settings, databases, say, only):
+            for size, case in _cases(engine, directory, settings, report.databases, say, only):
                 result = measure(engine, case, size, settings)
                 say(f"{engine.name} {size or 'new':>5}  {result.title:<34} {_short(result)}")
-                results.append(result)
-    return Report(
-        began=started,
-        seconds=round(time.monotonic() - began, 1),
-        rounds=settings.rounds,
-        machine=described,
-        databases=databases,
-        results=results,
-    )
+                report.results.append(result)
+                report = replace(report, seconds=round(time.monotonic() - began, 1))
+                keep(report)
+    return report
 
 
 def _cases(
@@ -68,8 +78,10 @@ def _cases(
             yield None, case
     for size, executions in settings.sizes.items():
         say(f"{engine.name} {size:>5}  making the databases ({executions:,} executions)")
-        made = Databases(engine, directory, size, settings)
+        made = Databases(engine, directory, size, settings, say)
         databases.append(made.describe())
+        if wanted(made.import_case()):
+            yield size, made.import_case()
         for cases in (reading_cases, recording_cases):
             with ExitStack() as stack:
                 for case in filter(wanted, cases(made, settings, stack)):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import count
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -198,6 +198,14 @@ IMPORT_MAPPINGS: Final = Work(
     "wall",
     _IMPORT,
 )
+IMPORT_ALL: Final = Work(
+    "import_all",
+    "bulk import of the whole database",
+    "What made the database of that size, 20,000 rows at a time, both sides in turns; it is done once. "
+    "The more there is, the more each index has to be searched for the place of a row.",
+    "wall",
+    _IMPORT,
+)
 WRITERS: Final = Work(
     "writers",
     "8 writer processes",
@@ -208,7 +216,7 @@ WRITERS: Final = Work(
 )
 
 WORKS: Final = (
-    *(RECORD, RECORD_FULL, IMPORT, IMPORT_MAPPINGS, WRITERS),
+    *(RECORD, RECORD_FULL, IMPORT, IMPORT_MAPPINGS, IMPORT_ALL, WRITERS),
     *(CHAIN_OF_20, TREE, PARENT, SIBLINGS, CHAIN),
     *(FIRST, DEEP, FIRST_TOTAL, DEEP_TOTAL, FLAT),
     *(GET, RESOLVE, UNRESOLVED, STATISTICS),
@@ -218,8 +226,10 @@ WORKS: Final = (
 class Databases:
     """The two databases of one size, the baseline's and the store's, with the same executions."""
 
-    def __init__(self, engine: Engine, directory: Path, label: str, settings: Settings) -> None:
-        """Makes both. Takes a minute for a million executions."""
+    def __init__(
+        self, engine: Engine, directory: Path, label: str, settings: Settings, say: Callable[[str], None]
+    ) -> None:
+        """Makes both. Takes minutes for a million executions."""
         self.engine = engine
         self.label = label
         nodes, self.families = forest(settings.sizes[label], settings.shapes)
@@ -230,13 +240,37 @@ class Databases:
             store = stack.enter_context(engine.store(self._stored, durability="normal"))
             baseline = engine.baseline(self._bare, durability="normal", columns=WIDE)
             stack.callback(baseline.close)
-            baseline.bulk(_widened(dataset_rows(nodes), store.workspace_id))
-            del nodes
-            began = time.perf_counter()
-            store.record_many(map(record, baseline.rows()))
-            self._import_seconds = time.perf_counter() - began
+            rows = _widened(dataset_rows(nodes), store.workspace_id)
+            self._samples = self._filled(baseline, store, rows, settings.rows_imported, say)
         engine.backdate(self._stored)
         self._new = count(_NEW_ROWS, 4 * ((settings.records_a_round + 3) // 4))
+
+    def _filled(
+        self,
+        baseline: Baseline,
+        store: ExecutionStore,
+        rows: Iterator[Row],
+        at_a_time: int,
+        say: Callable[[str], None],
+    ) -> dict[str, Sample]:
+        """Imports all rows into both and says what one row took."""
+        samples: dict[str, list[Sample]] = {BASELINE: [], STORE: []}
+        done = 0
+        while batch := list(islice(rows, at_a_time)):
+            records = list(map(record, batch))
+            samples[BASELINE].append(clocked(partial(baseline.bulk, batch), 1))
+            samples[STORE].append(clocked(partial(store.record_many, records), 1))
+            done += len(batch)
+            if done % (10 * at_a_time) == 0:
+                say(f"{self.engine.name} {self.label:>5}  {done:,} of {self.executions:,} imported")
+        return {
+            name: Sample(sum(sample.wall for sample in taken) / self.executions, None)
+            for name, taken in samples.items()
+        }
+
+    def import_case(self) -> Case:
+        """What it took to fill both."""
+        return Case(IMPORT_ALL, {name: _always(sample) for name, sample in self._samples.items()}, {})
 
     def describe(self) -> Database:
         return Database(
@@ -245,7 +279,7 @@ class Databases:
             self.executions,
             self.engine.bytes_used(self._bare),
             self.engine.bytes_used(self._stored),
-            self._import_seconds,
+            self._samples[STORE].wall * self.executions,
         )
 
     def baseline(self, *, durability: Durability = "normal", columns: Sequence[str] = WIDE) -> Baseline:
@@ -261,6 +295,10 @@ class Databases:
     def discard(self) -> None:
         for place in (self._bare, self._stored):
             self.engine.discard(place)
+
+
+def _always(sample: Sample) -> Subject:
+    return lambda number: sample
 
 
 def _widened(rows: Iterator[Row], workspace_id: str) -> Iterator[Row]:

@@ -25,7 +25,7 @@ SMALL = works.Settings(
     processes=2,
     records_each=3,
     records_a_round=5,
-    rows_imported=50,
+    rows_imported=70,
 )
 # Which of the rows are asked at each size, and not of a new database.
 NEW = {"import", "import_mappings", "writers"}
@@ -34,9 +34,11 @@ NEW = {"import", "import_mappings", "writers"}
 @pytest.fixture(scope="module", params=sorted(ENGINES))
 def found(request: pytest.FixtureRequest) -> Report:
     said: list[str] = []
-    made = run([ENGINES[request.param]], SMALL, said.append)
+    kept: list[Report] = []
+    made = run([ENGINES[request.param]], SMALL, said.append, keep=kept.append)
 
-    assert len(said) > len(made.results)
+    assert len(said) > len(made.results) == len(kept)
+    assert kept[-1] == made
     return made
 
 
@@ -69,8 +71,8 @@ class TestRun:
 
         assert {each.key for each in found.results if not each.sound} == set()
         assert {key: shapes["store"].rows for key, shapes in answers.items() if "store" in shapes} == {
-            "import": 50,
-            "import_mappings": 50,
+            "import": 70,
+            "import_mappings": 70,
             "lineage_chain": 2 * 5,
             "lineage_tree": 30,
             "lineage_parent": 61,
