@@ -382,6 +382,24 @@ def test_a_signal_stops_the_check_and_rolls_back(repository: Repository, number:
     assert (record["status"], record["error_code"]) == ("rolled_back", "interrupted")
 
 
+def test_what_was_started_with_nohup_goes_on_when_the_terminal_is_closed(repository: Repository) -> None:
+    """Signals that were ignored when the command started stay ignored, as for every other program."""
+    started, go = (repository.root.parent / name for name in ("started", "go"))
+    check = f"sh -c 'touch {started}; while [ ! -e {go} ]; do sleep 0.05; done'"
+    (repository.root.parent / "p.diff").write_text(GOOD_PATCH)
+    with repository.ignoring(signal.SIGHUP, signal.SIGINT):
+        process = repository.start("run", "--patch", "../p.diff", "--verify", check)
+    _wait_for(started)
+
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
+    go.touch()
+    process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert execution(repository)["status"] == "completed"
+
+
 def test_what_a_killed_process_left_is_undone_by_the_next_command(repository: Repository) -> None:
     before = repository.state()
     patch = repository.root.parent / "p.diff"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,16 @@ class Repository:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    @contextmanager
+    def ignoring(self, *numbers: signal.Signals) -> Iterator[None]:
+        """What is started meanwhile ignores these signals from its birth, as `nohup` arranges it."""
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def run(
         self,

@@ -25,7 +25,9 @@ def cancellable(say: Callable[[str], None]) -> Iterator[threading.Event]:
         cancel.set()
         say("stopping: rolling back; once more ends at once and leaves the rest to the next start")
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    # Who starts a command with `nohup` or in the background of a script had these ignored on purpose.
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield cancel
     finally:
