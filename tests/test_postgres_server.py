@@ -12,11 +12,13 @@ from support.postgres import IN_CI, connected
 pytestmark = pytest.mark.postgres
 
 
-def test_it_starts_where_the_temporary_directory_is_open_to_nobody_else(
+def test_it_starts_where_the_temporary_directory_is_private_and_its_name_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `mktemp -d` makes them; under root the server runs as another user."""
-    private = tmp_path / "private"
+    """As `mktemp -d` makes them; under root the server runs as another user. The name of a socket may have
+    107 bytes.
+    """
+    private = tmp_path / ("private" + "-" * 100)
     private.mkdir(mode=0o700)
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(private))
     try:

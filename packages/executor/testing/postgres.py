@@ -1,7 +1,7 @@
 """A PostgreSQL server for tests, from whatever binaries there are; gone with the process that started it.
 
-The server is a direct child without files of its own in the user's directories: data and socket lie in a
-private temporary folder, it listens on a free port of 127.0.0.1 as well, nothing is synced to disk, and the
+The server is a direct child without files of its own in the user's directories: its data lies in a private
+temporary folder, it listens on a free port of 127.0.0.1 and nowhere else, nothing is synced to disk, and the
 kernel stops it when its parent dies.
 """
 
@@ -114,7 +114,8 @@ class PostgresServer:
                 [
                     str(self._binaries / "postgres"),
                     *("-D", str(data)),
-                    *("-k", str(self._folder)),
+                    # The name of a socket has to be short, that of a temporary folder may be long.
+                    *("-k", ""),
                     *("-h", "127.0.0.1"),
                     *("-p", str(self.port)),
                     *_SETTINGS,
