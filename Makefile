@@ -6,7 +6,7 @@ PYTEST := scripts/in_tmp $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfil
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full bench bench-quick check format generate lock build clean setup setup-runtime
+.PHONY: help demo test test-full coverage bench bench-quick check format generate lock build clean setup setup-runtime
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ test: setup  ## Run the tests in their short form.
 
 test-full: setup  ## Run the tests in their long form too: larger numbers, more examples.
 	$(PYTEST) -m "full or not full" --hypothesis-profile=full --timeout 3600 $(PYTEST_ARGS)
+
+coverage: setup  ## Prove that the tests take every branch of the graph's code.
+	scripts/in_tmp $(PY) scripts/check_coverage.py
 
 bench: setup  ## Measure the store against the bare driver, up to a million executions; fails when a target is missed.
 	scripts/in_tmp $(PY) -m benchmarks $(BENCH_ARGS)

@@ -11,7 +11,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MAKERS = (
     ("schema text", ("-m", "executor.migrations.schema_text")),
-    ("database schema text", ("-m", "executor.migrations.schema_text")),
     ("storage statements", ("-m", "executor.storage.compile")),
     ("command reference", ("scripts/command_reference.py",)),
     ("output shown in the documents", ("scripts/examples.py",)),
