@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAKERS = (
     ("schema text", ("-m", "executor.migrations.schema_text")),
     ("storage statements", ("-m", "executor.storage.compile")),
+    ("OpenAPI document", ("-m", "executor_api.openapi")),
     ("command reference", ("scripts/command_reference.py",)),
     ("output shown in the documents", ("scripts/examples.py",)),
 )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from executor.errors import ArtifactNotFound
-from executor.host.files import reporting
+from executor.host.files import close, open_directory, open_file, open_root, reporting
 from executor.host.presence import safe_name
 
 FOLDER: Final = "executions"
@@ -54,6 +56,40 @@ class ArtifactFolder:
             if str(path.relative_to(self.path)) == name:
                 return path
         raise ArtifactNotFound(self.execution_id, name)
+
+    def listing(self) -> list[tuple[str, int, float]]:
+        """Every artifact by name, with its size in bytes and its time in seconds since the epoch."""
+        found = []
+        for path in self._files():
+            # One that was replaced or removed since it was seen is not there.
+            with suppress(OSError):
+                state = path.lstat()
+                found.append((str(path.relative_to(self.path)), state.st_size, state.st_mtime))
+        return sorted(found)
+
+    def open(self, name: str) -> int:
+        """A descriptor to read an artifact with; no link on the way to it is followed.
+
+        Raises ArtifactNotFound for every name that is not listed.
+        """
+        self.locate(name)
+        *folders, file = Path(name).parts
+        try:
+            descriptor = open_root(self.path)
+            for folder in folders:
+                inner = open_directory(folder, dir_fd=descriptor)
+                close(descriptor)
+                descriptor = inner
+            try:
+                opened = open_file(file, dir_fd=descriptor)
+            finally:
+                close(descriptor)
+        except OSError as cause:
+            raise ArtifactNotFound(self.execution_id, name) from cause
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            close(opened)
+            raise ArtifactNotFound(self.execution_id, name)
+        return opened
 
     def _files(self) -> Iterator[Path]:
         for folder in (self.path, self.path / STEP_LOGS, self.path / RESCUED):

@@ -351,6 +351,16 @@ class ExecutionStorage(ABC):
         """
 
     @abstractmethod
+    def list_chain(
+        self, correlation_id: str, limit: int = 100, cursor: str | None = None
+    ) -> Page[ExecutionRecord]:
+        """A page of the executions of a correlation by `started_at`, then id.
+
+        `limit` is 1 to 10,000; `cursor` is the `next_cursor` of an earlier page of the same correlation. Empty
+        for an unknown correlation. Raises InvalidLimit, InvalidCursor.
+        """
+
+    @abstractmethod
     def count_executions_by_correlation(self, correlation_id: str) -> int:
         """How many executions the whole correlation has."""
 

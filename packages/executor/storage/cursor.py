@@ -48,5 +48,14 @@ def _content(cursor: object) -> Any:
 
 def question_digest(filter: ExecutionFilter, oldest_first: bool) -> str:
     """What tells a question, filter and order together, from others."""
-    text = json.dumps([astuple(filter), oldest_first])
+    return _digest([astuple(filter), oldest_first])
+
+
+def chain_digest(correlation_id: str) -> str:
+    """What tells the chain of one correlation from other questions."""
+    return _digest(["chain", correlation_id])
+
+
+def _digest(question: list[Any]) -> str:
+    text = json.dumps(question)
     return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()

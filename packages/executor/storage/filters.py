@@ -121,6 +121,13 @@ def conditions(
     return Conditions(tuple((part,) for part in parts)).with_all(rest)
 
 
+def of_correlation(correlation_id: str, engine: Engine) -> Conditions:
+    """Exactly this correlation, whatever its first character is."""
+    return Conditions(
+        tuple((part,) for part in _Building(engine, None).parts("correlation_id", correlation_id))
+    )
+
+
 def in_workspace(workspace_id: str, engine: Engine, own_workspace_id: str | None) -> Bound:
     """A condition beside another that leads."""
     return _Building(engine, own_workspace_id).any_of("workspace", [workspace_id])

@@ -50,7 +50,7 @@ from executor.models.numbers import check_count, check_limit, check_seconds
 from executor.models.times import Clock, format_time, utc_now
 from executor.storage import checks, rows
 from executor.storage.base import ExecutionStorage, Scope
-from executor.storage.cursor import Position, decode_cursor, encode_cursor, question_digest
+from executor.storage.cursor import Position, chain_digest, decode_cursor, encode_cursor, question_digest
 from executor.storage.engine import Connection, Durability, Engine, Row
 from executor.storage.filters import (
     Conditions,
@@ -62,6 +62,7 @@ from executor.storage.filters import (
     in_workspace,
     joined,
     list_statement,
+    of_correlation,
     sought,
 )
 from executor.storage.location import (
@@ -1169,6 +1170,21 @@ class ExecutionStore(ExecutionStorage):
         limit = min(check_limit("limit", limit), _BOUNDLESS)
         correlation_id = checks.asked_id(correlation_id, "correlation id")
         return self._records(self._sql.select_chain(correlation_id=correlation_id, limit=limit))
+
+    def list_chain(
+        self, correlation_id: str, limit: int = 100, cursor: str | None = None
+    ) -> Page[ExecutionRecord]:
+        check_limit("limit", limit, LIST_LIMIT)
+        correlation_id = checks.asked_id(correlation_id, "correlation id")
+        question = chain_digest(correlation_id)
+        after = None if cursor is None else decode_cursor(cursor, question)
+        statement = self._listing(
+            of_correlation(correlation_id, self._engine), limit=limit + 1, after=after, oldest_first=True
+        )
+        found = self._records(statement)
+        items = found[:limit]
+        last = Position(items[-1].started_at, items[-1].execution_id) if len(found) > limit else None
+        return Page(items, next_cursor=encode_cursor(last, question) if last else None)
 
     def count_executions_by_correlation(self, correlation_id: str) -> int:
         correlation_id = checks.asked_id(correlation_id, "correlation id")

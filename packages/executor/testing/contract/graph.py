@@ -21,6 +21,19 @@ from executor.testing.strategies import rows as any_rows
 _limits = st.one_of(st.integers(1, 4), st.just(10_000), st.integers(5, 2**70))
 
 
+def _paged(store: ExecutionStorage, correlation_id: str, limit: int) -> list[ExecutionRecord]:
+    """The first `limit` of a chain, joined from pages of three."""
+    found: list[ExecutionRecord] = []
+    cursor = None
+    while len(found) < limit:
+        page = store.list_chain(correlation_id, 3, cursor)
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return found[:limit]
+
+
 class GraphContract(Contract):
     def test_every_lineage_is_as_the_pure_functions_say(self, harness: StoreHarness) -> None:
         """Also for cycles, dangling parents, links between correlations, gaps and odd ids."""
@@ -51,6 +64,7 @@ class GraphContract(Contract):
                 chain = graph.chain(records, name, limit, workspace_id=own)
 
                 assert chain == store.list_executions_by_correlation(name, limit)
+                assert chain == _paged(store, name, limit)
                 assert graph.root(records, name, workspace_id=own) == store.get_root_execution(name)
                 assert len(graph.chain(records, name, 10**9)) == store.count_executions_by_correlation(name)
             for record in records:
@@ -116,6 +130,7 @@ class GraphContract(Contract):
         with pytest.raises(ExecutionNotFound):
             store.is_unresolved("gone")
         assert [] == store.list_executions_by_correlation("gone")
+        assert [] == store.list_chain("gone").items
         assert store.get_root_execution("gone") is None
 
     @pytest.mark.parametrize("value", [0, -1, True, 1.0, "1", None])

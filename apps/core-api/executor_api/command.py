@@ -1,0 +1,111 @@
+"""`executor serve`."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+from typing import Final, Protocol
+
+import click
+
+from executor.errors import InvalidSettings
+from executor_api.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
+
+_PORTS_TRIED: Final = 100
+_SHUTDOWN_SECONDS: Final = 10
+
+
+class _Application(Protocol):
+    """What the command line offers to its commands."""
+
+    @property
+    def root(self) -> Path: ...
+    def print(self, result: str) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@click.command()
+@click.option(
+    "--workspace",
+    "workspaces",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A workspace to serve (repeatable; the current one). Several share the database of EXECUTOR_DATABASE_URL.",
+)
+@click.option("--host", default=DEFAULT_HOST, show_default=True, help="The loopback address to listen at.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help=f"The port ({DEFAULT_PORT}, or the next free one)."
+)
+@click.option("--allow-host", "hosts", multiple=True, help="Another name requests may be addressed to.")
+@click.pass_context
+def serve(
+    ctx: click.Context, workspaces: tuple[Path, ...], host: str, port: int | None, hosts: tuple[str, ...]
+) -> None:
+    """Answer questions about executions over HTTP, and show the console, until stopped with Ctrl-C.
+
+    The URL that is printed works once: it begins the session of the console, which may see contents of files.
+    Without a session everything else can be read from this machine.
+
+    \\b
+    Example: executor serve
+             curl http://localhost:5173/executions?status=failed
+    """
+    app: _Application = ctx.obj
+    listening = _listen(host, port)
+    chosen = listening.getsockname()[1]
+    with listening:
+        if port is None and chosen != DEFAULT_PORT:
+            app.note(f"port {DEFAULT_PORT} is taken; using {chosen}")
+        settings = Settings(workspaces=workspaces or (app.root,), host=host, port=chosen, allowed_hosts=hosts)
+        if not settings.loopback:
+            raise InvalidSettings(f"{host} can be reached from other machines; listen at {DEFAULT_HOST}")
+        _run(app, settings, listening)
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """Raises InvalidSettings when no port can be had."""
+    tried = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in tried:
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, candidate))
+            listening.listen(1024)
+        except OSError as cause:
+            listening.close()
+            if cause.errno != errno.EADDRINUSE:
+                raise InvalidSettings(f"cannot listen at {host}: {cause.strerror or cause}") from cause
+        else:
+            return listening
+    raise InvalidSettings(
+        f"port {port if port is not None else DEFAULT_PORT} of {host} is taken; --port chooses another"
+    )
+
+
+def _run(app: _Application, settings: Settings, listening: socket.socket) -> None:
+    import uvicorn
+
+    from executor_api.app import create_app
+
+    application = create_app(settings)
+    # Opening now: what is wrong with the database is said here, not to the first who asks.
+    application.state.served.store  # noqa: B018
+    name = f"[{settings.host}]" if ":" in settings.host else settings.host
+    key = application.state.access.sessions.new_key()
+    app.print(f"http://{name}:{settings.port}/ui/session?key={key}")
+    app.note(f"serving {', '.join(str(root) for root in application.state.served.roots)}; Ctrl-C stops")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            http="h11",
+            ws="none",
+            lifespan="on",
+        )
+    )
+    server.run(sockets=[listening])

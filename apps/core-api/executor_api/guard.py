@@ -1,0 +1,198 @@
+"""What every request passes before anything else looks at it.
+
+A page of another origin in the user's browser can send requests to a server on the loopback. It cannot choose
+the Host, Origin and Sec-Fetch-Site headers the browser adds; these are what tells it from the console.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from anyio import to_thread
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from executor_api.problems import problem
+from executor_api.settings import Settings
+
+MAX_BODY: Final = 1 << 20
+MAX_DEPTH: Final = 64
+MAX_QUERY: Final = 16 << 10
+MAX_PATH: Final = 8 << 10
+MAX_HEADERS: Final = 32 << 10
+
+CONSOLE: Final = "/ui"
+_CONSOLE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+# Whatever an answer holds, a browser that shows it runs none of it.
+_DATA_POLICY: Final = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+)
+_HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+)
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS: Final = bytes.maketrans(b"[]{}", b"()()")
+_OTHER_BYTES: Final = bytes(set(range(256)) - set(b"[]{}"))
+# Looking at more than this is left to a thread.
+_LARGE: Final = 64 << 10
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _Unusable(Exception):
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        self.status, self.code, self.detail = status, code, detail
+
+
+class Guard:
+    """Refuses what did not come from a program of the user or the console itself, and what is too large.
+
+    Replaces the path by one in which an escaped slash stays apart from one that separates segments.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self._hosts = settings.hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        scope["executor_request_id"] = request_id
+        console = scope["path"] == CONSOLE or scope["path"].startswith(CONSOLE + "/")
+        policy = _CONSOLE_POLICY if console else _DATA_POLICY
+
+        async def decorated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                headers["Content-Security-Policy"] = policy
+                for name, value in _HEADERS:
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            self._check(scope, Headers(scope=scope), console=console)
+            if scope["method"] in _WITH_BODY:
+                receive = _replayed(await _body(Headers(scope=scope), receive))
+        except _Unusable as error:
+            answer = problem(error.status, error.code, error.detail, request_id=request_id)
+            await answer(scope, receive, decorated)
+            return
+        scope["path"] = segmented(scope.get("raw_path") or scope["path"].encode())
+        await self.app(scope, receive, decorated)
+
+    def _check(self, scope: Scope, headers: Headers, *, console: bool) -> None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+            raise _Unusable(431, "headers_too_large", f"headers may have {MAX_HEADERS:,} bytes")
+        if len(scope["query_string"]) > MAX_QUERY or len(scope.get("raw_path") or b"") > MAX_PATH:
+            raise _Unusable(
+                414, "address_too_long", f"the query may have {MAX_QUERY:,} bytes, the path {MAX_PATH:,}"
+            )
+        given = headers.getlist("host")
+        if len(given) != 1 or host_name(given[0]) not in self._hosts:
+            raise _Unusable(
+                421,
+                "host_not_allowed",
+                "this server is not known by the name of the Host header; start it with --allow-host NAME",
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in _origins_of(given[0]):
+            raise _Unusable(403, "cross_origin", "requests of pages of another origin are not answered")
+        site = headers.get("sec-fetch-site", "none")
+        if site not in ("none", "same-origin") and not _navigates(scope, headers, console=console):
+            raise _Unusable(403, "cross_origin", "requests of pages of another site are not answered")
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without port, in lower case."""
+    name = host.lower()
+    if name.startswith("["):
+        return name[: name.find("]") + 1]
+    return name.partition(":")[0]
+
+
+def _origins_of(host: str) -> tuple[str, str]:
+    # Behind a proxy that ends TLS the page has another scheme than we see, under the same name.
+    return f"http://{host.lower()}", f"https://{host.lower()}"
+
+
+def _navigates(scope: Scope, headers: Headers, *, console: bool) -> bool:
+    """Whether somebody followed a link to the console, which may stand anywhere."""
+    opens = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return scope["method"] == "GET" and opens and (console or scope["path"] == "/")
+
+
+async def _body(headers: Headers, receive: Receive) -> bytes:
+    too_large = _Unusable(413, "body_too_large", f"a body may have {MAX_BODY:,} bytes")
+    announced = headers.get("content-length", "0")
+    if announced.isdigit() and int(announced[:20]) > MAX_BODY:
+        raise too_large
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            raise too_large
+        more = message.get("more_body", False)
+    if body and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise _Unusable(415, "json_expected", "send the body as application/json")
+    if await to_thread.run_sync(too_deep, body) if len(body) > _LARGE else too_deep(body):
+        raise _Unusable(422, "body_too_deep", f"a body may be nested {MAX_DEPTH} levels deep")
+    return body
+
+
+def _replayed(body: bytes) -> Receive:
+    sent = False
+
+    async def receive() -> Message:
+        nonlocal sent
+        if sent:
+            return {"type": "http.disconnect"}
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def too_deep(body: bytes) -> bool:
+    """Whether the brackets of a JSON text are nested too deep; those in strings do not count.
+
+    Peels off one level at a time, the innermost first, which stays in C. What is left of text that is not
+    balanced are closing brackets, then opening ones.
+    """
+    brackets = _STRING.sub(b"", body).translate(_BRACKETS, _OTHER_BYTES)
+    for _ in range(MAX_DEPTH):
+        if b"()" not in brackets:
+            break
+        brackets = brackets.replace(b"()", b"")
+    return b"()" in brackets or brackets.count(b"(") > MAX_DEPTH
+
+
+def segmented(raw_path: bytes) -> str:
+    """The path decoded, except for `/` and `%` that were escaped: routes split it, then decode these."""
+    path, _, _ = raw_path.partition(b"?")
+    if b"%" not in path:
+        return path.decode("utf-8", "replace")
+    decoded = b"/".join(
+        unquote_to_bytes(segment).replace(b"%", b"%25").replace(b"/", b"%2F") for segment in path.split(b"/")
+    )
+    return decoded.decode("utf-8", "replace")

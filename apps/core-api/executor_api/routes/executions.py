@@ -1,0 +1,165 @@
+"""Executions: lists, one, its family, its events."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from executor.changes.render import render_diff
+from executor.errors import ArtifactNotFound, CorrelationNotFound, InvalidFilter, InvalidLimit
+from executor.models.execution import ExecutionFilter
+from executor.models.times import format_time, parse_time
+from executor_api import answers, schemas
+from executor_api.access import Scope
+from executor_api.encoding import JSONAnswer
+from executor_api.routes.operation import ExecutionId, operation, require, served
+
+router = APIRouter(tags=["executions"])
+
+_FIELDS = tuple(field.name for field in fields(ExecutionFilter))
+_LISTS = tuple(field.name for field in fields(ExecutionFilter) if field.default == ())
+
+
+def _filter(query: schemas.Filter) -> ExecutionFilter:
+    given = {name: getattr(query, name) for name in _FIELDS}
+    given |= {name: tuple(given[name]) for name in _LISTS}
+    # A `+` that was not escaped arrives as a blank.
+    given |= {
+        name: format_time(parse_time(given[name].replace(" ", "+"), name), name)
+        for name in ("since", "until")
+        if given[name] is not None
+    }
+    return ExecutionFilter(**given)
+
+
+def _one_correlation(filter: ExecutionFilter) -> bool:
+    """Whether the question is for the executions of one correlation, which are told in the order of time."""
+    if len(filter.correlation_id) != 1 or filter.correlation_id[0].startswith("!"):
+        return False
+    return filter == ExecutionFilter(correlation_id=filter.correlation_id)
+
+
+@router.get("/executions", **operation(schemas.ExecutionList))
+def list_executions(request: Request, query: Annotated[schemas.ListQuery, Query()]) -> Response:
+    """Executions, newest first; with one `correlation_id` and no other filter, oldest first."""
+    require(request, Scope.READ)
+    if query.offset > schemas.MAX_OFFSET:
+        raise InvalidLimit(
+            "offset",
+            query.offset,
+            f"at most {schemas.MAX_OFFSET:,}; go on with cursor (next_cursor of a page)",
+        )
+    if query.cursor is not None and query.offset:
+        raise InvalidFilter("give cursor or offset, not both")
+    filter = _filter(query)
+    page = served(request).store.list_executions(
+        filter,
+        query.limit,
+        query.cursor,
+        oldest_first=_one_correlation(filter),
+        with_total=True,
+        offset=query.offset,
+    )
+    return JSONAnswer(answers.executions(page, limit=query.limit, offset=query.offset))
+
+
+@router.get("/executions/statistics", **operation(schemas.ExecutionStatistics))
+def execution_statistics(request: Request, query: Annotated[schemas.Filter, Query()]) -> Response:
+    """How many, how they came out, how long they took."""
+    require(request, Scope.READ)
+    return JSONAnswer(served(request).store.get_statistics(_filter(query)).to_dict())
+
+
+@router.get("/executions/correlation/{correlation_id:rest}", **operation(schemas.CorrelationChain, 404))
+def correlation_chain(
+    request: Request, correlation_id: ExecutionId, query: Annotated[schemas.ChainQuery, Query()]
+) -> Response:
+    """Every execution of one correlation, oldest first."""
+    require(request, Scope.READ)
+    store = served(request).store
+    page = store.list_chain(correlation_id, query.limit, query.cursor)
+    root = store.get_root_execution(correlation_id)
+    total = store.count_executions_by_correlation(correlation_id)
+    if not total:
+        raise CorrelationNotFound(correlation_id)
+    return JSONAnswer(
+        {
+            "correlation_id": correlation_id,
+            "total_executions": total,
+            "root_execution_id": root.execution_id if root else None,
+            "executions": [answers.summary(record) for record in page.items],
+            "next_cursor": page.next_cursor,
+        }
+    )
+
+
+@router.get("/executions/{execution_id:segment}", **operation(schemas.ExecutionDetail, 404))
+def get_execution(
+    request: Request, execution_id: ExecutionId, query: Annotated[schemas.NoQuery, Query()]
+) -> Response:
+    """One execution: the record, its steps, plan, decision, approval and links."""
+    require(request, Scope.READ)
+    found = served(request)
+    record, store = found.record(execution_id), found.store
+    return JSONAnswer(
+        {
+            "execution": answers.execution(record),
+            "unresolved": store.is_unresolved(execution_id),
+            "steps": [answers.step(step) for step in store.get_execution_steps(execution_id)],
+            "plan": answers.document(store.get_plan(execution_id)),
+            "decision": answers.document(store.get_decision(execution_id)),
+            "approval": answers.document(store.get_approval(execution_id)),
+            "links": [answers.link(link) for link in store.list_links(execution_id)],
+            "artifact_path": record.artifact_path,
+        }
+    )
+
+
+@router.get("/executions/{execution_id:segment}/lineage", **operation(schemas.ExecutionLineage, 404))
+def execution_lineage(
+    request: Request, execution_id: ExecutionId, query: Annotated[schemas.LineageQuery, Query()]
+) -> Response:
+    """Ancestors, descendants and siblings, and whether there are more than `depth` and `limit` show."""
+    require(request, Scope.READ)
+    found = served(request).store.get_execution_lineage(execution_id, query.depth, query.limit)
+    return JSONAnswer(answers.lineage(found, depth=query.depth, limit=query.limit))
+
+
+@router.get("/executions/{execution_id:segment}/events", **operation(schemas.ExecutionEvents, 404))
+def execution_events(
+    request: Request, execution_id: ExecutionId, query: Annotated[schemas.EventsQuery, Query()]
+) -> Response:
+    """What happened to the execution, in order."""
+    require(request, Scope.READ)
+    found = served(request)
+    events = found.store.list_events(execution_id, after=query.after, limit=query.limit, tail=query.tail)
+    if not events:
+        found.record(execution_id)
+    return JSONAnswer(answers.events(execution_id, events, query.after))
+
+
+@router.get(
+    "/executions/{execution_id:segment}/diff", **operation(schemas.ExecutionDiff, 404, scope=Scope.CONTENT)
+)
+def execution_diff(
+    request: Request, execution_id: ExecutionId, query: Annotated[schemas.NoQuery, Query()]
+) -> Response:
+    """What the execution changed or meant to change, as a diff in git's form."""
+    require(request, Scope.CONTENT)
+    store = served(request).store
+    changeset = store.get_changeset(execution_id)
+    if changeset is None:
+        raise ArtifactNotFound(execution_id, "changeset")
+    patch = render_diff(changeset.changes, lambda digest: store.get_content(execution_id, digest))
+    return JSONAnswer(
+        {
+            "execution_id": execution_id,
+            "changeset_id": changeset.changeset_id,
+            "checksum": changeset.checksum,
+            "files": [answers.changed_file(change) for change in changeset.changes],
+            "diff": patch.decode("utf-8", "replace"),
+        }
+    )

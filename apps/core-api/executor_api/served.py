@@ -1,0 +1,140 @@
+"""What a server serves: one database and the workspaces of this machine that record into it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from executor.errors import ArtifactNotFound, ExecutionNotFound, ExecutorError, InvalidSettings
+from executor.host.artifacts import ArtifactFolder
+from executor.host.git import find_workspace
+from executor.migrations.inspection import status
+from executor.models.execution import ExecutionRecord
+from executor.runtime import open_runtime
+from executor.storage.location import DATABASE_FILE, resolve_workspace, state_directory
+from executor.storage.store import ExecutionStore
+from executor_api.settings import Settings
+
+# With less than this an execution may find no room for its backups.
+LEAST_FREE_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ServedWorkspace:
+    workspace_id: str
+    root: Path
+    state: Path
+
+
+class Served:
+    """Opened on first use; `close` lets go of every connection.
+
+    Raises InvalidSettings, when it is made, for workspaces that record into different databases.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._url = settings.environ.get("EXECUTOR_DATABASE_URL") or None
+        self.roots = tuple(
+            dict.fromkeys(find_workspace(resolve_workspace(start)) for start in settings.workspaces)
+        )
+        if not self.roots:
+            raise InvalidSettings("no workspace to serve")
+        states = {state_directory(root, settings.environ) for root in self.roots}
+        if self._url is None and len(states) > 1:
+            raise InvalidSettings(
+                "these workspaces record into different databases; set EXECUTOR_DATABASE_URL to the one they share"
+            )
+        self._opening = threading.Lock()
+        self._store: ExecutionStore | None = None
+        self._workspaces: dict[str, ServedWorkspace] = {}
+
+    @property
+    def store(self) -> ExecutionStore:
+        return self._store or self._opened()
+
+    @property
+    def workspaces(self) -> dict[str, ServedWorkspace]:
+        """By id."""
+        self._store or self._opened()
+        return self._workspaces
+
+    def _opened(self) -> ExecutionStore:
+        with self._opening:
+            if self._store is None:
+                found: dict[str, ServedWorkspace] = {}
+                for root in self.roots:
+                    runtime = open_runtime(root, environ=self.settings.environ)
+                    try:
+                        runtime.recover_abandoned()
+                        found[runtime.workspace_id] = ServedWorkspace(
+                            runtime.workspace_id, runtime.root, runtime.state
+                        )
+                    finally:
+                        runtime.close()
+                self._workspaces = found
+                self._store = ExecutionStore(self.roots[0], url=self._url)
+            return self._store
+
+    def close(self) -> None:
+        with self._opening:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    def record(self, execution_id: str) -> ExecutionRecord:
+        """Raises ExecutionNotFound."""
+        record = self.store.get_execution(execution_id)
+        if record is None:
+            raise ExecutionNotFound(execution_id)
+        return record
+
+    def folder(self, record: ExecutionRecord) -> ArtifactFolder | None:
+        """Where the artifacts are, when this server serves the workspace."""
+        workspace = self.workspaces.get(record.workspace_id or "")
+        return ArtifactFolder(workspace.state, record.execution_id) if workspace else None
+
+    @contextmanager
+    def opened_artifact(self, execution_id: str, name: str) -> Iterator[int]:
+        """A descriptor of the file. Raises ExecutionNotFound, ArtifactNotFound."""
+        record = self.record(execution_id)
+        folder = self.folder(record)
+        if folder is None:
+            raise ArtifactNotFound(execution_id, name)
+        descriptor = folder.open(name)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def readiness(self) -> dict[str, Any]:
+        """Whether database, schema and disk are as an execution needs them. Never raises."""
+        found: dict[str, Any] = {
+            "ready": False,
+            "database": False,
+            "schema_version": None,
+            "schema_current": False,
+            "disk_free_bytes": None,
+            "disk": False,
+        }
+        state = state_directory(self.roots[0], self.settings.environ)
+        try:
+            self.store.last_event_position()
+            found["database"] = True
+            known = status(self._url or state / DATABASE_FILE)
+            found["schema_version"] = known.current
+            found["schema_current"] = known.current == known.newest
+            free = shutil.disk_usage(state).free
+            found["disk_free_bytes"] = free
+            found["disk"] = free >= LEAST_FREE_BYTES
+        except (ExecutorError, OSError):
+            # What could not be found out is in the answer as not so.
+            return found
+        found["ready"] = found["schema_current"] and found["disk"]
+        return found
