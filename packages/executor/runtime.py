@@ -25,7 +25,7 @@ from executor.host.facts import gather_facts
 from executor.host.git import find_workspace
 from executor.host.origin import Origin, account_name, approval_refusal, find_origin
 from executor.host.recovery import Recovery
-from executor.host.settings import write_defaults
+from executor.host.settings import load_checks, write_defaults
 from executor.models.approval import Approval
 from executor.models.change import Changeset, FileChange
 from executor.models.decision import GovernanceDecision
@@ -269,6 +269,41 @@ class Runtime:
             wait_seconds=wait_seconds,
         )
 
+    def accept(self, proposal: Proposal, *, execution_id: str | None = None) -> ExecutionRecord:
+        """Records a proposal that `run_accepted` carries out later, perhaps in another process."""
+        origin = proposal.origin
+        return self.host.accept(
+            proposal.plan,
+            proposal.changeset,
+            proposal.decision,
+            correlation_id=origin.correlation_id,
+            parent_execution_id=origin.parent_execution_id,
+            trigger_kind=origin.trigger_kind,
+            run_id=origin.run_id,
+            execution_id=execution_id,
+            actor=origin.actor,
+            session=origin.session,
+        )
+
+    def propose_retry(self, execution_id: str, *, origin: Origin, why: str | None = None) -> Proposal:
+        """What `retry` would carry out. Raises what `HostExecutor.plan_retry` raises."""
+        return Proposal(*self.host.plan_retry(execution_id, why=why, judged_as=(origin.asking,)), origin)
+
+    def run_accepted(
+        self,
+        execution_id: str,
+        *,
+        cancel: threading.Event | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Raises what `HostExecutor.run_accepted` raises."""
+        return self.host.run_accepted(execution_id, cancel=cancel, wait_seconds=wait_seconds)
+
+    @property
+    def named_checks(self) -> dict[str, str]:
+        """The command lines that requests may name. Raises InvalidSettings."""
+        return load_checks(self.root)
+
     def retry(
         self,
         execution_id: str,
@@ -297,12 +332,22 @@ class Runtime:
             wait_seconds=wait_seconds,
         )
 
-    def approve(self, execution_id: str, *, reason: str | None = None, at_terminal: bool) -> Approval:
+    def approve(
+        self,
+        execution_id: str,
+        *,
+        reason: str | None = None,
+        at_terminal: bool,
+        approver: str | None = None,
+    ) -> Approval:
         """Keeps the word of the person at this terminal; an approval that is there already is returned.
 
-        Raises ApprovalRefused, and what `HostExecutor.approve` raises.
+        `approver` is somebody whom a token names who may approve from anywhere. Raises ApprovalRefused, and what
+        `HostExecutor.approve` raises.
         """
-        refused = approval_refusal(self._environ, at_terminal=at_terminal)
+        refused = None
+        if approver is None:
+            refused = approval_refusal(self._environ, at_terminal=at_terminal)
         if refused is not None:
             raise ApprovalRefused(execution_id, refused)
         record = self.store.get_execution(execution_id)
@@ -310,7 +355,7 @@ class Runtime:
             given = self.store.get_approval(execution_id)
             if given is not None:
                 return given
-        return self.host.approve(execution_id, approver=account_name(), reason=reason)
+        return self.host.approve(execution_id, approver=approver or account_name(), reason=reason)
 
     def resume(
         self,
@@ -323,13 +368,15 @@ class Runtime:
         """Runs what was approved. Raises what `HostExecutor.resume` raises."""
         return self.host.resume(execution_id, cancel=cancel, observer=observer, wait_seconds=wait_seconds)
 
-    def deny(self, execution_id: str, reason: str) -> ExecutionRecord:
+    def deny(self, execution_id: str, reason: str, *, by: str | None = None) -> ExecutionRecord:
         """Raises what `HostExecutor.deny` raises."""
-        return self.host.deny(execution_id, by=self.actor, reason=reason)
+        return self.host.deny(execution_id, by=by or self.actor, reason=reason)
 
-    def withdraw(self, execution_id: str, reason: str | None = None) -> ExecutionRecord:
+    def withdraw(
+        self, execution_id: str, reason: str | None = None, *, by: str | None = None
+    ) -> ExecutionRecord:
         """Raises what `HostExecutor.withdraw` raises."""
-        return self.host.withdraw(execution_id, by=self.actor, reason=reason)
+        return self.host.withdraw(execution_id, by=by or self.actor, reason=reason)
 
     def wait(
         self,

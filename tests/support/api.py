@@ -39,5 +39,5 @@ def problem_of(answer: Any) -> tuple[int, str]:
     assert body["status"] == answer.status_code
     assert body["request_id"] == answer.headers["x-request-id"]
     assert "Traceback" not in answer.text
-    assert ".executor" not in answer.text
+    assert "/.executor" not in answer.text
     return answer.status_code, body["code"]

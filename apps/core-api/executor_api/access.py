@@ -1,7 +1,7 @@
 """Who may do what.
 
-On the loopback reading is open. What holds contents of files (changesets, diffs, logs) needs the session of
-the console, which `executor serve` hands out through a URL that works once.
+On the loopback reading is open. What holds contents of files (changesets, diffs, logs), and whatever changes
+something, needs the session of the console, which `executor serve` hands out through a URL that works once.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import hmac
 import secrets
 import threading
 import time
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request
 
+from executor.host.origin import account_name
 from executor_api.problems import Refused
 from executor_api.settings import Settings
 
@@ -26,7 +28,21 @@ class Scope(StrEnum):
     """What a caller may do. `content` is what holds contents of files."""
 
     READ = "read"
+    RUN = "run"
+    APPROVE = "approve"
     CONTENT = "content"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: `actor` as records name them. `token` says that it is a program with a token of its own."""
+
+    actor: str
+    token: bool = False
+    admin: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"actor": self.actor, "token": self.token, "admin": self.admin}
 
 
 class Sessions:
@@ -75,13 +91,13 @@ class Access:
     def cookie(self) -> str:
         return self._settings.cookie
 
-    def require(self, request: Request, scope: Scope) -> None:
+    def require(self, request: Request, scope: Scope) -> Caller:
         """Raises Refused."""
-        if scope is Scope.READ and self._settings.loopback:
-            return
         session = request.cookies.get(self.cookie)
         if session is not None and self.sessions.holds(session):
-            return
+            return Caller(account_name())
+        if scope is Scope.READ and self._settings.loopback:
+            return Caller("anybody")
         raise Refused(
             401,
             "unauthorized",

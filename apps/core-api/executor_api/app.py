@@ -14,12 +14,12 @@ from executor import __version__
 from executor_api import console, problems
 from executor_api.access import Access
 from executor_api.guard import CONSOLE, Guard
-from executor_api.routes import artifacts, executions, operation, server, session
+from executor_api.routes import artifacts, changes, executions, operation, server, session
 from executor_api.served import Served
 from executor_api.settings import Settings
 
 # The first route that fits answers: fixed words come before ids (`executions` orders its own).
-ROUTERS = (server.router, session.router, executions.router, artifacts.router)
+ROUTERS = (server.router, session.router, executions.router, artifacts.router, changes.router)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

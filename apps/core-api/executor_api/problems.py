@@ -136,13 +136,21 @@ def schemas() -> dict[str, Any]:
     return {**model.pop("$defs"), "Problem": model}
 
 
-def of_error(error: ExecutorError, request_id: str | None) -> Response:
+def described(error: ExecutorError | Refused) -> tuple[int, str, str]:
+    """Status, code and sentence."""
+    if isinstance(error, Refused):
+        return error.status, error.code, error.detail
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     detail = next((text for kind, text in _SENTENCES if isinstance(error, kind)), str(error))
+    return status, error.code, detail
+
+
+def of_error(error: ExecutorError, request_id: str | None) -> Response:
+    status, code, detail = described(error)
     if status >= 500:
         _log.error("request %s: %s", request_id, error)
-    headers = {"Retry-After": "1"} if isinstance(error, TryAgain) else None
-    return problem(status, error.code, detail, request_id=request_id, headers=headers)
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return problem(status, code, detail, request_id=request_id, headers=headers)
 
 
 def install(app: FastAPI) -> None:

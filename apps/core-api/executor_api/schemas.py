@@ -5,9 +5,9 @@ Statuses and the like are texts here: rows of old programs may hold others than 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 STATUSES = (
     "pending",
@@ -425,6 +425,79 @@ class Workspace(BaseModel):
 
 class Workspaces(BaseModel):
     workspaces: list[Workspace]
+
+
+class NewExecution(BaseModel):
+    """A change, as a git diff or as a changeset (docs/changesets.md), and how to verify it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workspace: Text | None = Field(
+        None, description="Id of a served workspace; needed when there are several."
+    )
+    patch: str | None = Field(None, description="A unified or git diff. This or `changeset`.")
+    changeset: dict[str, Any] | None = Field(None, description="A changeset. This or `patch`.")
+    verify: list[Text] | None = Field(
+        None,
+        max_length=MAX_VALUES,
+        description="Names of checks in `[checks]` of `.executor/config.toml`; all of them when it is not given.",
+    )
+    title: Text | None = None
+    why: Text | None = None
+    correlation_id: Text | None = None
+    parent_execution_id: Text | None = None
+    trigger_kind: Literal["manual", "agent", "retry", "repair", "child", "scheduled"] | None = None
+    run_id: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_change(self) -> Self:
+        if (self.patch is None) == (self.changeset is None):
+            raise ValueError("give the change as patch or as changeset")
+        return self
+
+
+class Again(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    why: Text | None = None
+    run_id: Text | None = None
+
+
+class Because(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text | None = None
+
+
+class Denial(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text = Field(min_length=1)
+
+
+class Dismissal(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Text | None = Field(None, description="Needed unless `undo` is set.")
+    undo: bool = Field(False, description="Take an earlier dismissal back.")
+
+    @model_validator(mode="after")
+    def _say_why(self) -> Self:
+        if not self.undo and not self.reason:
+            raise ValueError("say why it needs no attention: reason")
+        return self
+
+
+class Accepted(BaseModel):
+    """The execution as it is now; `GET /executions/{execution_id}` and its events tell how it goes on.
+
+    `already_applied`: the workspace has this change already, by the execution named; nothing is run.
+    """
+
+    execution_id: str
+    status: str = Field(examples=["pending"])
+    verdict: str = Field(examples=["allow"])
+    already_applied: bool
 
 
 class Health(BaseModel):

@@ -19,7 +19,9 @@ from executor.models.execution import ExecutionRecord
 from executor.runtime import open_runtime
 from executor.storage.location import DATABASE_FILE, resolve_workspace, state_directory
 from executor.storage.store import ExecutionStore
+from executor_api.problems import Refused
 from executor_api.settings import Settings
+from executor_api.workers import WorkerProcess
 
 # With less than this an execution may find no room for its backups.
 LEAST_FREE_BYTES: Final = 64 << 20
@@ -54,6 +56,7 @@ class Served:
         self._opening = threading.Lock()
         self._store: ExecutionStore | None = None
         self._workspaces: dict[str, ServedWorkspace] = {}
+        self._workers: dict[str, WorkerProcess] = {}
 
     @property
     def store(self) -> ExecutionStore:
@@ -79,14 +82,44 @@ class Served:
                     finally:
                         runtime.close()
                 self._workspaces = found
+                self._workers = {
+                    name: WorkerProcess(workspace.root, workspace.state, self.settings.environ)
+                    for name, workspace in found.items()
+                }
+                for worker in self._workers.values():
+                    worker.go_on()
                 self._store = ExecutionStore(self.roots[0], url=self._url)
             return self._store
 
     def close(self) -> None:
+        """Lets the workers finish what they run."""
         with self._opening:
+            for worker in self._workers.values():
+                worker.close()
+            self._workers = {}
             if self._store is not None:
                 self._store.close()
                 self._store = None
+
+    def worker(self, workspace_id: str | None = None) -> WorkerProcess:
+        """The worker of a workspace that is served; without an id of the only one, else of the first.
+
+        Raises Refused.
+        """
+        workspaces = self.workspaces
+        name = next(iter(workspaces)) if workspace_id is None else workspace_id
+        if name not in workspaces:
+            raise Refused(
+                409,
+                "workspace_not_served",
+                f"workspace {name!r} is not served here; GET /workspaces lists them",
+            )
+        return self._workers[name]
+
+    def worker_of(self, record: ExecutionRecord) -> WorkerProcess:
+        """The worker that can change the execution's workspace, else one that can change its record."""
+        known = record.workspace_id if record.workspace_id in self.workspaces else None
+        return self.worker(known)
 
     def record(self, execution_id: str) -> ExecutionRecord:
         """Raises ExecutionNotFound."""

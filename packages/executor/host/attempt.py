@@ -127,6 +127,12 @@ class Attempt:
         self._verified = False
         self._healthy = False
 
+    @property
+    def allowed(self) -> bool:
+        """Whether running it changes the workspace: the gate lets it, or a person has."""
+        verdict = self._decision.verdict
+        return verdict is Verdict.ALLOW or (verdict is Verdict.NEED_APPROVAL and self._approval is not None)
+
     def run(self) -> None:
         """Takes the execution as far as its decision lets it go, and records how it ended.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -37,7 +38,14 @@ from executor.host.recovery import Recovery, recover
 from executor.host.settings import load_policy
 from executor.host.tree import WorkspaceTree
 from executor.models.change import Changeset, sha256
-from executor.models.execution import ATTEMPT_TRIGGERS, ExecutionStatus, StepName, TriggerKind, Verdict
+from executor.models.execution import (
+    ATTEMPT_TRIGGERS,
+    EventType,
+    ExecutionStatus,
+    StepName,
+    TriggerKind,
+    Verdict,
+)
 from executor.models.ids import new_execution_id
 from executor.models.plan import ChangePlan
 from executor.models.times import Clock, utc_now
@@ -142,6 +150,132 @@ class HostExecutor:
         an `execution_id` that is taken, WorkspaceUnwritable when there is no room for the artifacts,
         and Unavailable or TryAgain when the database fails: the workspace then is as before.
         """
+        with self._begun(
+            plan,
+            changeset,
+            decision,
+            correlation_id=correlation_id,
+            parent_execution_id=parent_execution_id,
+            trigger_kind=trigger_kind,
+            run_id=run_id,
+            execution_id=execution_id,
+            actor=actor,
+            session=session,
+            observer=observer,
+            cancel=cancel,
+            wait_seconds=wait_seconds,
+        ) as (folder, attempt):
+            if attempt is not None:
+                attempt.run()
+            return self._settled(folder.execution_id, folder)
+
+    def accept(
+        self,
+        plan: ChangePlan,
+        changeset: Changeset,
+        decision: GovernanceDecision,
+        *,
+        correlation_id: str | None = None,
+        parent_execution_id: str | None = None,
+        trigger_kind: str = "manual",
+        run_id: str | None = None,
+        execution_id: str | None = None,
+        actor: str | None = None,
+        session: str | None = None,
+    ) -> ExecutionRecord:
+        """Records what `execute` would carry out, and leaves it to `run_accepted`, which a later process may call.
+
+        What is denied, or waits for a person, is so at once. Raises what `execute` raises.
+        """
+        with self._begun(
+            plan,
+            changeset,
+            decision,
+            correlation_id=correlation_id,
+            parent_execution_id=parent_execution_id,
+            trigger_kind=trigger_kind,
+            run_id=run_id,
+            execution_id=execution_id,
+            actor=actor,
+            session=session,
+        ) as (folder, attempt):
+            if attempt is not None and not attempt.allowed:
+                attempt.run()
+            return self._settled(folder.execution_id, folder)
+
+    def run_accepted(
+        self,
+        execution_id: str,
+        *,
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Carries out what `accept` recorded; returns it as it came out, as `execute` does.
+
+        Raises ExecutionNotFound, WrongWorkspace, InvalidState when it has begun already, or waits for a person.
+        """
+        record = self.store.get_execution(execution_id)
+        if record is None:
+            raise ExecutionNotFound(execution_id)
+        if record.workspace_id != self.store.workspace_id:
+            raise WrongWorkspace(execution_id, self.where(record.workspace_id))
+        folder = ArtifactFolder(self.state, execution_id)
+        folder.create()
+        presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
+        try:
+            with present(self.state, presence):
+                record, documents = self._accepted(execution_id)
+                plan, _, decision = documents
+                self._attempt(
+                    record,
+                    documents,
+                    folder,
+                    self._recorder(execution_id, folder, observer),
+                    approval=self._covering(record, plan, decision),
+                    cancel=cancel,
+                    wait_seconds=wait_seconds,
+                ).run()
+                return self._settled(execution_id, folder)
+        except BlockingIOError as cause:
+            raise InvalidState(execution_id, record.status, "another process runs it") from cause
+
+    def _accepted(
+        self, execution_id: str
+    ) -> tuple[ExecutionRecord, tuple[ChangePlan, Changeset, GovernanceDecision]]:
+        """What was accepted and has not begun. Raises InvalidState."""
+        record = self.store.get_execution(execution_id)
+        plan, decision = self.store.get_plan(execution_id), self.store.get_decision(execution_id)
+        changeset = self.store.get_changeset(execution_id)
+        if record is None or plan is None or decision is None or changeset is None:
+            raise InvalidState(execution_id, "recorded without content", "it cannot be run")
+        decided = any(event.event == EventType.GATE_DECIDED for event in self.store.list_events(execution_id))
+        if record.status != ExecutionStatus.PENDING or decided:
+            raise InvalidState(execution_id, record.status, "it has begun already")
+        return record, (plan, changeset, decision)
+
+    @contextmanager
+    def _begun(
+        self,
+        plan: ChangePlan,
+        changeset: Changeset,
+        decision: GovernanceDecision,
+        *,
+        correlation_id: str | None,
+        parent_execution_id: str | None,
+        trigger_kind: str,
+        run_id: str | None,
+        execution_id: str | None,
+        actor: str | None,
+        session: str | None,
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        wait_seconds: float = 0.0,
+    ) -> Iterator[tuple[ArtifactFolder, Attempt | None]]:
+        """The start is recorded and the process marked while the block runs.
+
+        Without room for the documents there is no attempt: the execution has ended as failed.
+        """
         execution_id = execution_id or new_execution_id()
         if self.store.get_execution(execution_id) is not None:
             raise ExecutionExists(execution_id, ("content",))
@@ -177,6 +311,7 @@ class HostExecutor:
                 base_contents=self._base_contents(changeset),
             )
             recorder = self._recorder(execution_id, folder, observer)
+            attempt = None
             if self._write_documents(folder, recorder, plan, changeset, decision):
                 attempt = self._attempt(
                     record,
@@ -187,8 +322,7 @@ class HostExecutor:
                     cancel=cancel,
                     wait_seconds=wait_seconds,
                 )
-                attempt.run()
-            return self._settled(execution_id, folder)
+            yield folder, attempt
 
     def retry(
         self,
@@ -207,11 +341,45 @@ class HostExecutor:
     ) -> ExecutionRecord:
         """Applies the stored changeset of an ended execution again, with the same checks, as its child.
 
+        Raises what `plan_retry` and `execute` raise.
+        """
+        plan, changeset, decision = self.plan_retry(
+            execution_id,
+            why=why,
+            timeout_seconds=timeout_seconds,
+            environment=environment,
+            judged_as=judged_as,
+        )
+        return self.execute(
+            plan,
+            changeset,
+            decision,
+            parent_execution_id=execution_id,
+            trigger_kind=TriggerKind.RETRY,
+            run_id=run_id,
+            actor=actor,
+            session=session,
+            cancel=cancel,
+            observer=observer,
+            wait_seconds=wait_seconds,
+        )
+
+    def plan_retry(
+        self,
+        execution_id: str,
+        *,
+        why: str | None = None,
+        timeout_seconds: float | None = None,
+        environment: Sequence[str] = NO_ENVIRONMENT,
+        judged_as: Sequence[TriggerKind] = (),
+    ) -> tuple[ChangePlan, Changeset, GovernanceDecision]:
+        """What applying the stored changeset of an ended execution again would be; records nothing.
+
         `timeout_seconds` and `environment` replace and add to what the checks had. The gate decides anew, by
         the rules for retries, for what the first attempt was judged as, and for `judged_as`.
 
         Raises ExecutionNotFound, WrongWorkspace, InvalidState (completed, not ended, or its changeset is
-        not kept any more), and what `execute` raises.
+        not kept any more) and InvalidPolicy.
         """
         record = self.store.get_execution(execution_id)
         if record is None:
@@ -247,19 +415,7 @@ class HostExecutor:
             proposed_by=plan.proposed_by,
             unverified=plan.unverified,
         )
-        return self.execute(
-            again,
-            changeset,
-            gate.evaluate(again, changeset, now=self._clock()),
-            parent_execution_id=execution_id,
-            trigger_kind=TriggerKind.RETRY,
-            run_id=run_id,
-            actor=actor,
-            session=session,
-            cancel=cancel,
-            observer=observer,
-            wait_seconds=wait_seconds,
-        )
+        return again, changeset, gate.evaluate(again, changeset, now=self._clock())
 
     def approve(self, execution_id: str, *, approver: str, reason: str | None = None) -> Approval:
         """Keeps a person's word that an execution may run; `resume` runs it.

@@ -6,10 +6,11 @@ They are always the work tree's own, also where the state is kept elsewhere or s
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Final
 
-from executor.errors import InvalidPolicy
+from executor.errors import InvalidPolicy, InvalidSettings
 from executor.governance.policy import BUILT_IN, Policy
 from executor.host.files import reporting
 from executor.storage.location import STATE_DIRECTORY, create_state_directory
@@ -20,6 +21,10 @@ CONFIG_FILE: Final = "config.toml"
 _CONFIG: Final = """\
 # Settings of Executor for this workspace. This file belongs in git, like policy.yaml beside it.
 # Every setting has a default; left as it is, this file changes nothing.
+
+# The checks that requests over HTTP may name. A request that names none gets all of them.
+# [checks]
+# tests = "pytest -q"
 """
 
 
@@ -46,6 +51,27 @@ def load_policy(root: Path) -> Policy:
     from executor.governance.policy_file import read_policy
 
     return read_policy(data, name)
+
+
+def load_checks(root: Path) -> dict[str, str]:
+    """The command lines of `[checks]` in `config.toml`, by name. Raises InvalidSettings."""
+    file = root / STATE_DIRECTORY / CONFIG_FILE
+    name = f"{STATE_DIRECTORY}/{CONFIG_FILE}"
+    try:
+        settings = tomllib.loads(file.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as cause:
+        raise InvalidSettings(f"{name} cannot be read: {cause.strerror}") from cause
+    except ValueError as cause:
+        raise InvalidSettings(f"{name}: {cause}") from cause
+    unknown = sorted(settings.keys() - {"checks"})
+    if unknown:
+        raise InvalidSettings(f"{name}: there is no setting {unknown[0]!r}; it knows [checks]")
+    checks = settings.get("checks", {})
+    if not isinstance(checks, dict) or not all(isinstance(text, str) and text for text in checks.values()):
+        raise InvalidSettings(f'{name}: [checks] holds names and command lines, such as tests = "pytest -q"')
+    return checks
 
 
 def write_defaults(root: Path) -> list[Path]:

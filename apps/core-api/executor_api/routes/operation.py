@@ -8,7 +8,7 @@ from fastapi import Path, Request
 from pydantic import BaseModel
 
 from executor_api import paths
-from executor_api.access import Access, Scope
+from executor_api.access import Access, Caller, Scope
 from executor_api.problems import documented
 from executor_api.served import Served
 
@@ -23,11 +23,11 @@ def served(request: Request) -> Served:
     return found
 
 
-def require(request: Request, scope: Scope) -> None:
+def require(request: Request, scope: Scope) -> Caller:
     """Raises Refused when the caller may not do this."""
     access = request.app.state.access
     assert isinstance(access, Access)
-    access.require(request, scope)
+    return access.require(request, scope)
 
 
 ExecutionId = Annotated[
