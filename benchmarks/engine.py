@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,6 @@ class Baseline(Protocol):
     def close(self) -> None: ...
     def record(self, row: Row) -> None: ...
     def bulk(self, rows: Iterable[Row]) -> None: ...
-    def rows(self) -> Iterator[Row]: ...
     def size(self) -> int: ...
     def get(self, execution_id: str) -> Row: ...
     def lineage(self, execution_id: str) -> tuple[Row, list[Row], list[Row], list[Row]]: ...
@@ -32,6 +32,10 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def running(self) -> AbstractContextManager[None]:
+        """Whatever has to run while databases are measured."""
+        ...
 
     def versions(self) -> Mapping[str, str]:
         """Names and versions of what the measured times depend on."""
@@ -49,6 +53,10 @@ class Engine(Protocol):
 
     def backdate(self, place: str) -> None:
         """Makes a store's database believe that it had its newest schema before any execution started."""
+        ...
+
+    def settle(self, place: str) -> None:
+        """Does what the database would do by itself some time after it was filled."""
         ...
 
     def bytes_used(self, place: str) -> int: ...

@@ -52,13 +52,14 @@ def run(
             results=[],
         )
         for engine in engines:
-            described.update(engine.versions())
-            for size, case in _cases(engine, directory, settings, report.databases, say, only):
-                result = measure(engine, case, size, settings)
-                say(f"{engine.name} {size or 'new':>5}  {result.title:<34} {_short(result)}")
-                report.results.append(result)
-                report = replace(report, seconds=round(time.monotonic() - began, 1))
-                keep(report)
+            with engine.running():
+                described.update(engine.versions())
+                for size, case in _cases(engine, directory, settings, report.databases, say, only):
+                    result = measure(engine, case, size, settings)
+                    say(f"{engine.name} {size or 'new':>5}  {result.title:<34} {_short(result)}")
+                    report.results.append(result)
+                    report = replace(report, seconds=round(time.monotonic() - began, 1))
+                    keep(report)
     return report
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,9 @@ _BESIDE: Final = ("", "-wal", "-shm")
 
 class SqliteEngine:
     name: Final = "sqlite"
+
+    def running(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def versions(self) -> Mapping[str, str]:
         return {"SQLite": sqlite3.sqlite_version}
@@ -36,6 +39,9 @@ class SqliteEngine:
     def backdate(self, place: str) -> None:
         with closing(sqlite3.connect(place)) as connection, connection:
             connection.execute("UPDATE schema_migrations SET applied_at = '2000-01-01 00:00:00'")
+
+    def settle(self, place: str) -> None:
+        """Nothing: SQLite gathers statistics only when somebody asks for them."""
 
     def bytes_used(self, place: str) -> int:
         return sum(

