@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "policy": "executor.cli.policy:policy",
     "schema": "executor.cli.workspace:schema",
     "db": "executor.cli.database:db",
+    "doctor": "executor.cli.doctor:doctor",
 }
 
 _SUMMARIES: Final = {
@@ -64,6 +65,7 @@ _SUMMARIES: Final = {
     "policy": "What is asked of every change: check it, explain it, test it.",
     "schema": "Print the JSON Schema of an input format.",
     "db": "Upgrade, check, back up, move the database.",
+    "doctor": "Say what is in force here, what is wrong, and what to do about it.",
 }
 
 

@@ -32,7 +32,7 @@ class Application:
     """One run of the command. Results go to stdout, everything else to stderr."""
 
     def __init__(self, *, start: Path | None, color: str) -> None:
-        self._start = start
+        self.start = start
         self._color = color
 
     @cached_property
@@ -40,7 +40,7 @@ class Application:
         """The workspace this command works in, made when there is none, and as it is. Raises WorkspaceNotFound."""
         from executor.runtime import open_runtime
 
-        runtime = open_runtime(self._start or Path.cwd(), environ=os.environ)
+        runtime = open_runtime(self.start or Path.cwd(), environ=os.environ)
         click.get_current_context().find_root().call_on_close(runtime.close)
         return runtime
 
@@ -70,7 +70,7 @@ class Application:
         from executor.host.git import find_workspace
         from executor.storage.location import resolve_workspace
 
-        return find_workspace(resolve_workspace(self._start))
+        return find_workspace(resolve_workspace(self.start))
 
     def _refuse_missing(self) -> None:
         """Asking a question leaves nothing behind."""

@@ -1,0 +1,130 @@
+"""Whether everything is in order: `executor doctor`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from executor.cli.application import Application, json_option, pass_application
+from executor.cli.exit_codes import ExitCode
+from executor.cli.text import plural, safe
+
+if TYPE_CHECKING:
+    from executor.diagnosis import Diagnosis
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Do not read the whole database file for damage.")
+@json_option
+@pass_application
+def doctor(app: Application, quick: bool, as_json: bool) -> int:
+    """Say what is in force here and what is wrong: versions, workspace, database, settings.
+
+    Looks and changes nothing; each thing that is wrong comes with what to do. Exit 1 when something is wrong.
+
+    \b
+    Example: executor doctor
+    """
+    from executor.diagnosis import diagnose
+
+    diagnosis = diagnose(app.start, environ=os.environ, thorough=not quick)
+    if as_json:
+        app.print_json(_as_json(diagnosis))
+    else:
+        _print(app, diagnosis)
+    return ExitCode.DONE if diagnosis.healthy else ExitCode.FAILED
+
+
+def _print(app: Application, found: Diagnosis) -> None:
+    for name, value in _lines(found):
+        app.print(f"{name:<10} {safe(value)}")
+    if found.database is not None:
+        for table in found.database.tables:
+            size = "" if table.bytes is None else f", {_size(table.bytes)}"
+            app.print(f"  {table.name:<18} {plural(table.rows, 'row')}{size}")
+    if found.settings:
+        app.print("settings")
+        for setting in found.settings:
+            app.print(f"  {setting.name} = {safe(setting.value)}  ({setting.source})")
+    for finding in found.findings:
+        wrong = finding.level == "wrong"
+        app.print(f"{'✗' if wrong else '·'} {safe(finding.message)}", style="red" if wrong else None)
+        if finding.remedy:
+            app.print(f"  → {safe(finding.remedy)}")
+    problems = sum(finding.level == "wrong" for finding in found.findings)
+    app.print(f"✗ {plural(problems, 'thing')} wrong" if problems else "✓ everything is in order")
+
+
+def _lines(found: Diagnosis) -> list[tuple[str, str]]:
+    lines = list(found.versions.items())
+    lines += [
+        (name, value)
+        for name, value in (
+            ("workspace", found.workspace),
+            ("id", found.workspace_id),
+            ("state", found.state),
+            ("policy", found.policy and f"{found.policy}  {(found.policy_hash or '')[:12]}"),
+        )
+        if value
+    ]
+    if found.free_bytes is not None:
+        lines.append(("free", _size(found.free_bytes)))
+    if found.database is not None:
+        database = found.database
+        lines.append(("database", database.database))
+        log = f", log of writes {_size(database.log_bytes)}" if database.log_bytes else ""
+        lines.append(("engine", f"{database.engine} {database.version} ({database.driver})"))
+        lines.append(("size", f"{_size(database.bytes)}{log}"))
+    if found.schema is not None:
+        lines.append(("schema", f"version {found.schema.current} of {found.schema.newest}"))
+    return lines
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("bytes", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _as_json(found: Diagnosis) -> dict[str, Any]:
+    database, schema = found.database, found.schema
+    return {
+        "healthy": found.healthy,
+        "versions": found.versions,
+        "workspace": found.workspace,
+        "workspace_id": found.workspace_id,
+        "state": found.state,
+        "free_bytes": found.free_bytes,
+        "policy": found.policy,
+        "policy_hash": found.policy_hash,
+        "database": None
+        if database is None
+        else {
+            "database": database.database,
+            "engine": database.engine,
+            "engine_version": database.version,
+            "driver": database.driver,
+            "bytes": database.bytes,
+            "log_bytes": database.log_bytes,
+            "pooled": database.pooled,
+            "settings": dict(database.settings),
+            "tables": [{"name": t.name, "rows": t.rows, "bytes": t.bytes} for t in database.tables],
+        },
+        "schema": None
+        if schema is None
+        else {
+            "current": schema.current,
+            "newest": schema.newest,
+            "pending": [migration.version for migration in schema.pending],
+        },
+        "settings": [{"name": s.name, "value": s.value, "source": s.source} for s in found.settings],
+        "findings": [
+            {"level": f.level.value, "code": f.code, "message": f.message, "remedy": f.remedy}
+            for f in found.findings
+        ],
+    }

@@ -1,0 +1,112 @@
+"""What there is to say of a database beside its schema: engine, sizes, settings. Writes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from executor.migrations import sqlite
+from executor.migrations.dialect import Connection, Database, dialect_of
+from executor.migrations.runner import borrowed
+
+if TYPE_CHECKING:
+    from executor.migrations.server import ServerConnection
+
+_PRAGMAS: Final = ("journal_mode", "page_size", "freelist_count", "auto_vacuum", "encoding")
+_SHOWN: Final = (
+    *("server_encoding", "transaction_read_only", "synchronous_commit", "max_connections"),
+    *("statement_timeout", "search_path"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """`bytes` counts indexes too; None where the engine does not say it."""
+
+    name: str
+    rows: int
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """`engine` is `sqlite` or `postgresql`. `log_bytes` is SQLite's log of writes, else 0.
+
+    `pooled`: a pooler stands between, also on the way that migrations take.
+    """
+
+    database: str
+    engine: str
+    version: str
+    driver: str
+    bytes: int
+    log_bytes: int
+    pooled: bool
+    settings: Mapping[str, str]
+    tables: tuple[TableFacts, ...]
+
+
+def facts(db: Database) -> DatabaseFacts:
+    """Counts every row of our tables. Raises what opening a database raises; a missing file is not made."""
+    with borrowed(db, read_only=True) as (connection, database):
+        if isinstance(connection, sqlite3.Connection):
+            return _of_file(connection, database)
+        return _of_server(connection, database)
+
+
+def _tables(connection: Connection) -> list[tuple[str, int]]:
+    from executor.schema import metadata
+
+    dialect = dialect_of(connection)
+    found = [name for name in (*metadata.tables, "schema_migrations") if dialect.columns_of(connection, name)]
+    return [(name, dialect.rows(connection, f"SELECT count(*) FROM {name}")[0][0]) for name in found]
+
+
+def _of_file(connection: sqlite3.Connection, database: str) -> DatabaseFacts:
+    settings = {name: str(sqlite.rows(connection, f"PRAGMA {name}")[0][0]) for name in _PRAGMAS}
+    file = sqlite.file_of(connection)
+    return DatabaseFacts(
+        database,
+        "sqlite",
+        sqlite3.sqlite_version,
+        "sqlite3",
+        _size(file),
+        _size(file and f"{file}-wal"),
+        False,
+        settings,
+        tuple(TableFacts(name, rows, None) for name, rows in _tables(connection)),
+    )
+
+
+def _size(file: str | None) -> int:
+    try:
+        return Path(file).stat().st_size if file else 0
+    except FileNotFoundError:
+        return 0
+
+
+def _of_server(connection: ServerConnection, database: str) -> DatabaseFacts:
+    from psycopg import __version__
+
+    from executor.migrations.server import is_pooled
+
+    def one(sql: str, *values: Any) -> Any:
+        return dialect_of(connection).rows(connection, sql, *values)[0][0]
+
+    return DatabaseFacts(
+        database,
+        "postgresql",
+        connection.info.parameter_status("server_version") or str(connection.info.server_version),
+        f"psycopg {__version__}",
+        one("SELECT pg_database_size(current_database())"),
+        0,
+        is_pooled(connection),
+        {name: one("SELECT current_setting(?)", name) for name in _SHOWN},
+        tuple(
+            TableFacts(name, rows, one("SELECT pg_total_relation_size(to_regclass(?))", name))
+            for name, rows in _tables(connection)
+        ),
+    )

@@ -1,0 +1,158 @@
+"""`executor doctor`: it says what is wrong and what to do, and touches nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.command import GOOD_PATCH, Repository, Result
+from support.postgres import PostgresDatabases, connected
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    repository = Repository.calculator(tmp_path / "repository")
+    assert repository.apply(GOOD_PATCH).code == 0
+    return repository
+
+
+def findings(result: Result) -> dict[str, dict[str, Any]]:
+    return {finding["code"]: finding for finding in result.json["findings"]}
+
+
+def test_all_is_well(repository: Repository) -> None:
+    result = repository.run("doctor", "--json")
+
+    assert 0 == result.code, result.out
+    found = result.json
+    assert found["healthy"] is True
+    assert [] == found["findings"]
+    assert {"executor", "python", "git"} <= set(found["versions"])
+    assert str(repository.root / ".executor") == found["state"]
+    assert found["workspace_id"].startswith("ws_")
+    assert "sqlite" == found["database"]["engine"]
+    tables = {table["name"]: table["rows"] for table in found["database"]["tables"]}
+    assert 1 == tables["executions"]
+    assert found["schema"]["current"] == found["schema"]["newest"] > 0
+    assert "everything is in order" in repository.run("doctor").out
+
+
+def test_a_directory_without_records_stays_as_it_is(tmp_path: Path) -> None:
+    result = Repository(tmp_path).run("doctor", "--json")
+
+    assert (0, "no_state") == (result.code, result.json["findings"][0]["code"])
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_damaged_database_is_named_with_its_remedy_and_left_alone(repository: Repository) -> None:
+    database = repository.root / ".executor/executor.db"
+    database.write_bytes(b"no database at all" * 100)
+    before = database.read_bytes()
+
+    result = repository.run("doctor", "--json")
+
+    assert 1 == result.code
+    found = findings(result)["database_damaged"]
+    assert "wrong" == found["level"]
+    assert "restore" in found["message"]
+    assert before == database.read_bytes()
+    assert "✗" in repository.run("doctor").out
+
+
+def test_a_newer_database_and_a_missing_index(repository: Repository) -> None:
+    database = repository.root / ".executor/executor.db"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DROP INDEX idx_executions_status")
+    assert "missing_index" in findings(repository.run("doctor", "--json"))
+    assert 0 == repository.run("doctor", "--quick").code
+
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("INSERT INTO schema_migrations(version, description) VALUES (9000, 'later')")
+    result = repository.run("doctor", "--json")
+    assert 1 == result.code
+    assert "schema_too_new" in findings(result)
+
+
+def test_a_broken_policy_and_a_misspelt_variable(repository: Repository) -> None:
+    (repository.root / ".executor/policy.yaml").write_text("forbidden: nonsense\n")
+
+    result = repository.run("doctor", "--json", environ={"EXECUTOR_DATABASE_ULR": "x"})
+
+    assert 1 == result.code
+    assert "policy.yaml" in findings(result)["invalid_policy"]["message"]
+    assert "did you mean EXECUTOR_DATABASE_URL?" == findings(result)["unknown_variable"]["remedy"]
+
+
+def test_what_a_killed_process_left_is_named_and_not_touched(repository: Repository) -> None:
+    marks = repository.root / ".executor/running"
+    marks.mkdir(exist_ok=True)
+    mark = marks / "exec_dead"
+    mark.write_text(
+        json.dumps({"execution_id": "exec_dead", "workspace_id": "w", "root": str(repository.root), "pid": 1})
+    )
+
+    result = repository.run("doctor", "--json")
+
+    assert 1 == result.code
+    assert "exec_dead" in findings(result)["abandoned"]["message"]
+    assert "executor recover" == findings(result)["abandoned"]["remedy"]
+    assert mark.exists()
+
+
+def test_without_git(repository: Repository, tmp_path: Path) -> None:
+    """The programs of this Python are found, git is not."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "sh").symlink_to(shutil.which("sh") or "/bin/sh")
+
+    result = repository.run("doctor", "--json", environ={"PATH": str(programs)})
+
+    assert 1 == result.code
+    assert "no_git" in findings(result)
+
+
+def test_a_server_that_cannot_be_reached(repository: Repository) -> None:
+    """Neither password nor options of the URL are shown."""
+    url = "postgresql://ada:s3cret@127.0.0.1:1/ledger?connect_timeout=1"
+
+    result = repository.run("doctor", "--json", environ={"EXECUTOR_DATABASE_URL": url})
+
+    assert 1 == result.code
+    assert ["database_unavailable"] == list(findings(result))
+    assert "s3cret" not in result.out + result.err
+    assert "postgresql://ada@127.0.0.1:1/ledger" in result.out
+
+
+@pytest.mark.postgres
+def test_a_server(tmp_path: Path, postgres: PostgresDatabases) -> None:
+    url = postgres.current()
+    repository = Repository(
+        Repository.calculator(tmp_path / "repository").root, {"EXECUTOR_DATABASE_URL": url}
+    )
+    assert 0 == repository.apply(GOOD_PATCH).code
+
+    result = repository.run("doctor", "--json", environ={"EXECUTOR_DATABASE_POOL_SIZE": "3"})
+
+    assert 0 == result.code, result.out
+    database = result.json["database"]
+    assert "postgresql" == database["engine"]
+    assert "UTF8" == database["settings"]["server_encoding"]
+    assert all(table["bytes"] > 0 for table in database["tables"])
+    settings = {setting["name"]: setting for setting in result.json["settings"]}
+    assert ("3", "environment") == (
+        settings["EXECUTOR_DATABASE_POOL_SIZE"]["value"],
+        settings["EXECUTOR_DATABASE_POOL_SIZE"]["source"],
+    )
+    assert "default" == settings["EXECUTOR_DATABASE_LOCK_TIMEOUT"]["source"]
+
+    with connected(url) as connection:
+        (name,) = connection.execute("SELECT current_database()").fetchone() or ("",)
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    read_only = repository.run("doctor", "--json")
+    assert (1, ["read_only"]) == (read_only.code, list(findings(read_only)))
