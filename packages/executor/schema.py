@@ -282,6 +282,26 @@ approvals: Final = Table(
 # What a retry of the same change finds.
 Index("idx_approvals_correlation_id", approvals.c.correlation_id, approvals.c.checksum)
 
+# version 7. How each test of a check came out, by the step that ran it.
+test_results: Final = Table(
+    "test_results",
+    metadata,
+    Column("correlation_id", KEY, nullable=False),
+    Column("execution_id", KEY, nullable=False),
+    Column("step_num", BIG, nullable=False),
+    Column("test_id", KEY, nullable=False),
+    Column("outcome", KEY, nullable=False),
+    Column("duration_seconds", REAL),
+    Column("exception_type", KEY),
+    Column("message", Text),
+    Column("file", KEY),
+    Column("line", BIG),
+    PrimaryKeyConstraint("execution_id", "step_num", "test_id", "correlation_id"),
+    sqlite_with_rowid=False,
+)
+# The history of one test.
+Index("idx_test_results_test_id", test_results.c.test_id, test_results.c.execution_id)
+
 
 def init_executor_db(db: Database) -> None:
     """Creates the tables of a new database or brings an existing one up to date.

@@ -42,6 +42,7 @@ USES: Final = {
     "idx_execution_events_dismissal": "is_unresolved",
     "idx_execution_links_target_id": "is_unresolved",
     "idx_approvals_correlation_id": "approvals",
+    "idx_test_results_test_id": "test history",
 }
 
 
@@ -114,6 +115,8 @@ class Database:
             "approval": lambda: store.get_approval("e0500"),
             "approvals": lambda: store.list_approvals("e0500", "sum500"),
             "expired approvals": lambda: store.list_expired_approvals(datetime(2026, 1, 1, tzinfo=UTC)),
+            "test results": lambda: store.list_test_results("e0500"),
+            "test history": lambda: store.list_test_history("test_0"),
             "prefix": lambda: store.resolve_execution_id("e050", workspace_id=None),
         }
         return questions[question]()
@@ -156,7 +159,7 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     "question",
     [
         *("lineage", "cut lineage", "chain", "attempt tree", "is_unresolved", "events", "links", "steps"),
-        *("approval", "approvals", "expired approvals"),
+        *("approval", "approvals", "expired approvals", "test results", "test history"),
     ],
 )
 def test_questions_about_one_family_never_walk_a_table(database: Database, question: str) -> None:
@@ -166,7 +169,8 @@ def test_questions_about_one_family_never_walk_a_table(database: Database, quest
     for plan in plans:
         for line in plan:
             assert not re.match(
-                r"SCAN (executions|execution_|approvals|below|child|other|attempt|later|reverting)", line
+                r"SCAN (executions|execution_|approvals|test_results|below|child|other|attempt|later|reverting)",
+                line,
             ), plan
             assert "BLOOM" not in line, plan
             assert "AUTOMATIC" not in line, plan

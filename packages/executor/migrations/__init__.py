@@ -49,4 +49,5 @@ MIGRATIONS: Final = (
     step(4, "plans, changesets, decisions, contents and workspaces", "v0004_documents"),
     step(5, "indexes for filtered lists", "v0005_list_indexes"),
     step(6, "approvals", "v0006_approvals"),
+    step(7, "results of tests", "v0007_test_results"),
 )

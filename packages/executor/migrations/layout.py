@@ -7,7 +7,7 @@ Generated: python -m executor.migrations.schema_text --write
 # fmt: off
 from typing import Final
 
-VERSION: Final = 6
+VERSION: Final = 7
 
 OBJECTS: Final[dict[str, str]] = {
     "schema_migrations": """CREATE TABLE schema_migrations (
@@ -146,6 +146,20 @@ OBJECTS: Final[dict[str, str]] = {
     PRIMARY KEY (execution_id, correlation_id)
 )""",
     "idx_approvals_correlation_id": """CREATE INDEX idx_approvals_correlation_id ON approvals (correlation_id, checksum)""",
+    "test_results": """CREATE TABLE test_results (
+    correlation_id TEXT NOT NULL,
+    execution_id TEXT NOT NULL,
+    step_num INTEGER NOT NULL,
+    test_id TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    duration_seconds REAL,
+    exception_type TEXT,
+    message TEXT,
+    file TEXT,
+    line INTEGER,
+    PRIMARY KEY (execution_id, step_num, test_id, correlation_id)
+) WITHOUT ROWID""",
+    "idx_test_results_test_id": """CREATE INDEX idx_test_results_test_id ON test_results (test_id, execution_id)""",
 }
 
 TABLES: Final[dict[str, tuple[str, ...]]] = {
@@ -256,6 +270,18 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
         "created_at",
         "expires_at",
     ),
+    "test_results": (
+        "correlation_id",
+        "execution_id",
+        "step_num",
+        "test_id",
+        "outcome",
+        "duration_seconds",
+        "exception_type",
+        "message",
+        "file",
+        "line",
+    ),
 }
 
 # Ids, times and keys, which sort by bytes on every engine.
@@ -270,6 +296,7 @@ SORTED_BY_BYTES: Final[dict[str, tuple[str, ...]]] = {
     "contents": ("sha256", "correlation_id",),
     "workspaces": ("workspace_id", "host", "created_at",),
     "approvals": ("execution_id", "correlation_id", "approval_id", "checksum", "created_at", "expires_at",),
+    "test_results": ("correlation_id", "execution_id", "test_id", "outcome", "exception_type", "file",),
 }
 
 # The table and the columns of each index.
@@ -293,4 +320,5 @@ INDEXES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "idx_execution_events_position": ("execution_events", ("position",)),
     "idx_execution_links_target_id": ("execution_links", ("target_id", "kind",)),
     "idx_approvals_correlation_id": ("approvals", ("correlation_id", "checksum",)),
+    "idx_test_results_test_id": ("test_results", ("test_id", "execution_id",)),
 }

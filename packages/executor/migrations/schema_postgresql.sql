@@ -166,3 +166,19 @@ CREATE TABLE approvals (
 );
 
 CREATE INDEX idx_approvals_correlation_id ON approvals (correlation_id, checksum);
+
+CREATE TABLE test_results (
+    correlation_id TEXT COLLATE "C" NOT NULL,
+    execution_id TEXT COLLATE "C" NOT NULL,
+    step_num BIGINT NOT NULL,
+    test_id TEXT COLLATE "C" NOT NULL,
+    outcome TEXT COLLATE "C" NOT NULL,
+    duration_seconds FLOAT,
+    exception_type TEXT COLLATE "C",
+    message TEXT,
+    file TEXT COLLATE "C",
+    line BIGINT,
+    PRIMARY KEY (execution_id, step_num, test_id, correlation_id)
+);
+
+CREATE INDEX idx_test_results_test_id ON test_results (test_id, execution_id);

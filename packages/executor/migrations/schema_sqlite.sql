@@ -165,3 +165,19 @@ CREATE TABLE approvals (
 );
 
 CREATE INDEX idx_approvals_correlation_id ON approvals (correlation_id, checksum);
+
+CREATE TABLE test_results (
+    correlation_id TEXT NOT NULL,
+    execution_id TEXT NOT NULL,
+    step_num INTEGER NOT NULL,
+    test_id TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    duration_seconds REAL,
+    exception_type TEXT,
+    message TEXT,
+    file TEXT,
+    line INTEGER,
+    PRIMARY KEY (execution_id, step_num, test_id, correlation_id)
+) WITHOUT ROWID;
+
+CREATE INDEX idx_test_results_test_id ON test_results (test_id, execution_id);

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypedDict, TypeVar, cast
 
 from executor.models.text import clean_text
 
@@ -275,19 +275,55 @@ class EventRecord:
 
 
 class LinkKind(StrEnum):
-    """Relations between executions that are not the cause."""
+    """Relations that are not the cause: to another execution, and `commit` to what git calls the result."""
 
     REVERTS = "reverts"
     EVIDENCE = "evidence"
+    COMMIT = "commit"
 
 
 @dataclass(frozen=True, slots=True)
 class LinkRecord:
-    """`source_id` relates to `target_id`: it reverts it, or cites it as evidence."""
+    """`source_id` relates to `target_id`: it reverts it, cites it as evidence, or became that commit."""
 
     source_id: str
     kind: str
     target_id: str
+
+
+class TestOutcome(StrEnum):
+    """How a test came out: a failed one found something wrong, an error kept it from finding out."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+    __test__ = False
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """How one test came out in one step of an execution. `message` is one line, `line` counts from one."""
+
+    __test__: ClassVar[bool] = False
+
+    execution_id: str
+    step_num: int
+    test_id: str
+    outcome: str
+    duration_seconds: float | None = None
+    exception_type: str | None = None
+    message: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+    @property
+    def failing(self) -> bool:
+        return self.outcome in (TestOutcome.FAILED, TestOutcome.ERROR)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,18 @@ SELECT_EXPIRED: Final = "SELECT executions.execution_id  FROM executions CROSS J
 def select_expired(*, now: str) -> Bound:
     return SELECT_EXPIRED, (now,)
 
+INSERT_TEST_RESULT: Final = 'INSERT INTO test_results (correlation_id, execution_id, step_num, test_id, outcome, duration_seconds, exception_type, message, file, line) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (execution_id, step_num, test_id, correlation_id) DO NOTHING'
+def insert_test_result(*, correlation_id: str, execution_id: str, step_num: int, test_id: str, outcome: str, duration_seconds: float | None, exception_type: str | None, message: str | None, file: str | None, line: int | None) -> Bound:
+    return INSERT_TEST_RESULT, (correlation_id, execution_id, step_num, test_id, outcome, duration_seconds, exception_type, message, file, line)
+
+SELECT_TEST_RESULTS: Final = 'SELECT test_results.execution_id, test_results.step_num, test_results.test_id, test_results.outcome, test_results.duration_seconds, test_results.exception_type, test_results.message, test_results.file, test_results.line  FROM test_results  WHERE test_results.execution_id = ? ORDER BY test_results.step_num, test_results.test_id'
+def select_test_results(*, execution_id: str) -> Bound:
+    return SELECT_TEST_RESULTS, (execution_id,)
+
+SELECT_TEST_HISTORY: Final = 'SELECT test_results.execution_id, test_results.step_num, test_results.test_id, test_results.outcome, test_results.duration_seconds, test_results.exception_type, test_results.message, test_results.file, test_results.line  FROM test_results  WHERE test_results.test_id = ? ORDER BY test_results.execution_id DESC, test_results.step_num DESC  LIMIT ? OFFSET ?'
+def select_test_history(*, test_id: str, limit: int) -> Bound:
+    return SELECT_TEST_HISTORY, (test_id, limit, 0)
+
 REGISTER_WORKSPACE: Final = 'INSERT INTO workspaces (workspace_id, host, path, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (workspace_id) DO UPDATE SET host = excluded.host, path = excluded.path'
 def register_workspace(*, workspace_id: str, host: str, path: str, created_at: str) -> Bound:
     return REGISTER_WORKSPACE, (workspace_id, host, path, created_at)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Statistics,
         StepCounts,
         StepRecord,
+        TestResult,
         WorkspaceRecord,
     )
     from executor.models.plan import ChangePlan
@@ -202,9 +203,9 @@ class ExecutionStorage(ABC):
 
     @abstractmethod
     def add_link(self, source_id: str, kind: str, target_id: str) -> None:
-        """Relates two executions; an equal link is kept once.
+        """Relates two executions, or one and a commit; an equal link is kept once.
 
-        Raises ExecutionNotFound for either, InvalidInput for an unknown kind.
+        Raises ExecutionNotFound for either execution, InvalidInput for an unknown kind.
         """
 
     @abstractmethod
@@ -265,6 +266,21 @@ class ExecutionStorage(ABC):
     @abstractmethod
     def list_expired_approvals(self, now: datetime) -> list[str]:
         """The executions that await approval still, though theirs has run out, oldest first."""
+
+    @abstractmethod
+    def record_test_results(self, results: Sequence[TestResult]) -> None:
+        """Keeps how tests came out, all of them or none; one that is kept already stays as it is.
+
+        Raises ExecutionNotFound, InvalidInput for an unknown outcome or a number that is none.
+        """
+
+    @abstractmethod
+    def list_test_results(self, execution_id: str) -> list[TestResult]:
+        """How the tests of an execution came out, by step, then id; none for an unknown execution."""
+
+    @abstractmethod
+    def list_test_history(self, test_id: str, limit: int = 100) -> list[TestResult]:
+        """How one test came out in the executions with the greatest ids, those first. Raises InvalidLimit."""
 
     @abstractmethod
     def register_workspace(self, workspace_id: str, host: str, path: str) -> None:

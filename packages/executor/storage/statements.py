@@ -66,6 +66,7 @@ from executor.schema import (
     execution_steps,
     executions,
     plans,
+    test_results,
     workspaces,
 )
 from executor.storage.constructs import Bytewise, CrossJoin, EndsWith, OneOf, RowKey
@@ -823,6 +824,31 @@ def select_expired() -> Select[Any]:
     )
 
 
+def _test_result() -> list[Column[Any]]:
+    return [column for column in test_results.c if column.name != "correlation_id"]
+
+
+def select_test_results() -> Select[Any]:
+    """Of one execution, in the order of its steps."""
+    t = test_results.c
+    return (
+        select(*_test_result())
+        .where(t.execution_id == text_parameter("execution_id"))
+        .order_by(t.step_num, t.test_id)
+    )
+
+
+def select_test_history() -> Select[Any]:
+    """Of one test, the latest executions by id first."""
+    t = test_results.c
+    return (
+        select(*_test_result())
+        .where(t.test_id == text_parameter("test_id"))
+        .order_by(t.execution_id.desc(), t.step_num.desc())
+        .limit(number_parameter("limit"))
+    )
+
+
 def register_workspace(insert: Insert) -> Any:
     row = insert_row(workspaces, insert)
     return row.on_conflict_do_update(
@@ -894,6 +920,9 @@ def statements(engine: str) -> dict[str, Any]:
         "select_approval": select_approval(),
         "select_approvals": select_approvals(),
         "select_expired": select_expired(),
+        "insert_test_result": once(test_results, insert),
+        "select_test_results": select_test_results(),
+        "select_test_history": select_test_history(),
         "register_workspace": register_workspace(insert),
         "select_workspaces": select_workspaces(),
         "select_workspace": select_workspace(),

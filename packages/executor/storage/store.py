@@ -37,12 +37,15 @@ from executor.models.execution import (
     ExecutionRecord,
     ExecutionStatus,
     Lineage,
+    LinkKind,
     LinkRecord,
     Page,
     Statistics,
     StepCounts,
     StepRecord,
     StepStatus,
+    TestOutcome,
+    TestResult,
     WorkspaceRecord,
 )
 from executor.models.ids import check_execution_id, check_label
@@ -695,7 +698,8 @@ class ExecutionStore(ExecutionStorage):
 
         def work(connection: Connection) -> None:
             correlation_id = self._existing(connection, source_id).correlation_id
-            self._existing(connection, target_id)
+            if kind != LinkKind.COMMIT:
+                self._existing(connection, target_id)
             connection.execute(
                 *self._sql.insert_link(
                     source_id=source_id, kind=kind, target_id=target_id, correlation_id=correlation_id
@@ -860,6 +864,53 @@ class ExecutionStore(ExecutionStorage):
     def list_expired_approvals(self, now: datetime) -> list[str]:
         found = self._engine.query(self._sql.select_expired(now=format_time(now, "now")))
         return [row[0] for row in found]
+
+    # Results of tests.
+
+    def record_test_results(self, results: Sequence[TestResult]) -> None:
+        outcomes = {outcome.value for outcome in TestOutcome}
+        rows: list[dict[str, Any]] = []
+        for result in results:
+            if result.outcome not in outcomes:
+                raise InvalidInput(
+                    f"{result.outcome!r} is no outcome of a test: {', '.join(sorted(outcomes))}"
+                )
+            rows.append(
+                {
+                    "execution_id": checks.asked_id(result.execution_id),
+                    "step_num": check_count("step_num", result.step_num),
+                    "test_id": checks.text("test id", result.test_id),
+                    "outcome": result.outcome,
+                    "duration_seconds": None
+                    if result.duration_seconds is None
+                    else check_seconds("duration_seconds", result.duration_seconds),
+                    "exception_type": checks.optional_text("exception type", result.exception_type),
+                    "message": checks.optional_text("message", result.message),
+                    "file": checks.optional_text("file", result.file),
+                    "line": None if result.line is None else check_count("line", result.line),
+                }
+            )
+
+        def work(connection: Connection) -> None:
+            owners = dict.fromkeys((str(row["execution_id"]) for row in rows), "")
+            for execution_id in owners:
+                owners[execution_id] = str(self._record(connection, execution_id).correlation_id)
+            for row in rows:
+                insert = self._sql.insert_test_result(**row, correlation_id=owners[str(row["execution_id"])])
+                connection.execute(*insert)
+
+        if rows:
+            self._engine.write(work)
+
+    def list_test_results(self, execution_id: str) -> list[TestResult]:
+        found = self._engine.query(self._sql.select_test_results(execution_id=checks.asked_id(execution_id)))
+        return [TestResult(*row) for row in found]
+
+    def list_test_history(self, test_id: str, limit: int = 100) -> list[TestResult]:
+        statement = self._sql.select_test_history(
+            test_id=checks.text("test id", test_id), limit=min(check_limit("limit", limit), _BOUNDLESS)
+        )
+        return [TestResult(*row) for row in self._engine.query(statement)]
 
     def register_workspace(self, workspace_id: str, host: str, path: str) -> None:
         statement = self._sql.register_workspace(

@@ -46,6 +46,11 @@ ROWS = {
     INSERT INTO approvals VALUES ('exec_retry', 'exec_plain', 'appr_1', 'sum', '{}', '2025-05-01T00:00:00.000000Z',
       '2025-05-02T00:00:00.000000Z');
     """,
+    7: """
+    INSERT INTO test_results VALUES ('exec_plain', 'exec_retry', 1, 'tests/test_size.py::test_größe', 'failed', 0.25,
+      'AssertionError', 'assert 1 == 2', 'tests/test_size.py', 7);
+    INSERT INTO execution_links VALUES ('exec_retry', 'commit', 'c0ffee', 'exec_plain');
+    """,
 }
 
 

@@ -7,6 +7,7 @@ from executor.testing.contract.graph import GraphContract
 from executor.testing.contract.importing import ImportContract
 from executor.testing.contract.lists import ListContract
 from executor.testing.contract.recording import RecordingContract
+from executor.testing.contract.results import ResultContract
 
 
 class StoreContract(
@@ -16,6 +17,7 @@ class StoreContract(
     EventContract,
     DocumentContract,
     ApprovalContract,
+    ResultContract,
     ImportContract,
 ):
     """Subclass it and give a fixture `harness` that yields a StoreHarness:
