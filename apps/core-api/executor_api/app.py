@@ -13,13 +13,14 @@ from starlette.responses import RedirectResponse, Response
 from executor import __version__
 from executor_api import console, problems
 from executor_api.access import Access
+from executor_api.feed import EventFeed
 from executor_api.guard import CONSOLE, Guard
-from executor_api.routes import artifacts, changes, executions, operation, server, session
+from executor_api.routes import artifacts, changes, executions, operation, server, session, stream
 from executor_api.served import Served
 from executor_api.settings import Settings
 
 # The first route that fits answers: fixed words come before ids (`executions` orders its own).
-ROUTERS = (server.router, session.router, executions.router, artifacts.router, changes.router)
+ROUTERS = (server.router, session.router, executions.router, artifacts.router, changes.router, stream.router)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -29,11 +30,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings if settings is not None else Settings()
     served = Served(settings)
+    feed = EventFeed(lambda: served.store)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await to_thread.run_sync(lambda: served.store)
         yield
+        await to_thread.run_sync(feed.close)
         await to_thread.run_sync(served.close)
 
     app = FastAPI(
@@ -47,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.served = served
+    app.state.feed = feed
     app.state.access = Access(settings)
     app.add_middleware(Guard, settings=settings)
     problems.install(app)

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from executor.models.execution import EventType
+
 STATUSES = (
     "pending",
     "validating",
@@ -112,6 +114,25 @@ class EventsQuery(BaseModel):
     after: int = Field(0, ge=0, le=2**63 - 1, description="Only events with a higher `seq`.")
     tail: int | None = Field(None, ge=1, le=MAX_FAMILY, description="Only the last so many.")
     limit: int = Field(1000, ge=1, le=MAX_FAMILY)
+
+
+class StreamQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    execution_id: list[Text] = Field(
+        default_factory=list, max_length=MAX_VALUES, description="Only events of these executions."
+    )
+    correlation_id: list[Text] = Field(
+        default_factory=list, max_length=MAX_VALUES, description="Only events of these correlations."
+    )
+    type: list[EventType] = Field(
+        default_factory=list,
+        max_length=MAX_VALUES,
+        description="Only events of these types (docs/events.md).",
+    )
+    after: int | None = Field(
+        None, ge=0, le=2**63 - 1, description="Begin after this position (0: with the first event ever)."
+    )
 
 
 class ArtifactQuery(BaseModel):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WorkspaceRecord,
     )
     from executor.models.plan import ChangePlan
+    from executor.storage.engine import Watch
 
 # Which workspace a question is about: `...` the store's own, None all, else the one with this id.
 Scope: TypeAlias = str | EllipsisType | None
@@ -420,6 +421,10 @@ class ExecutionStorage(ABC):
     @abstractmethod
     def last_event_position(self) -> int:
         """The position of the newest event, 0 without any."""
+
+    @abstractmethod
+    def watch_events(self) -> Watch:
+        """What to wait with for events that are recorded from now on, by any process."""
 
     @abstractmethod
     def list_links(self, execution_id: str) -> list[LinkRecord]:

@@ -28,6 +28,20 @@ class Connection(Protocol):
     def executemany(self, text: str, rows: Iterable[Sequence[Any]], /) -> object: ...
 
 
+class Watch(Protocol):
+    """Tells that something may have been committed since it was last asked, or since it was made.
+
+    By one thread at a time. Whoever waits reads by a cursor: a wait may end for nothing, and after trouble with
+    the connection only with the time.
+    """
+
+    def wait(self, seconds: float) -> bool:
+        """Returns as soon as something was committed by anybody; False when time is up."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Engine(Protocol):
     """Kept connections to one database that has the newest schema.
 
@@ -93,6 +107,10 @@ class Engine(Protocol):
 
     def text_list(self, values: Sequence[str]) -> str:
         """Several texts as the one parameter that `one_of` and `none_of` clauses take."""
+        ...
+
+    def watch(self) -> Watch:
+        """Tells of commits from now on."""
         ...
 
     def close(self) -> None: ...

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,23 +24,31 @@ from executor.errors import ExecutorError, TryAgain
 from executor.migrations.ledger import is_current
 from executor.migrations.runner import ensure_current
 from executor.migrations.server import (
+    connect,
     connect_error,
     connection_options,
     database_error,
     is_disconnected,
+    is_pooled,
     refuse_old_server,
     was_undone,
 )
 from executor.migrations.target import DatabaseTarget
 from executor.storage import _postgresql_statements
 from executor.storage._statements import IMPORT_EXECUTION_PARAMETERS, Bound, Statements
-from executor.storage.engine import Connection, Durability, Row
+from executor.storage.engine import Connection, Durability, Row, Watch
 from executor.storage.pool_settings import POOL_SIZE, PoolSettings
 
 T = TypeVar("T")
 
 # Held from the numbering of events to the commit, so that the order of positions is the order of commits.
 _NUMBERING: Final = "SELECT pg_advisory_xact_lock(5063218674)"
+
+# Told at the commit, without content: whoever listens reads by a cursor.
+_CHANNEL: Final = "executor_events"
+_NOTIFY: Final = f"NOTIFY {_CHANNEL}"
+# How often a watch says that something may have happened when nothing can tell it.
+_LOOK_SECONDS: Final = 0.25
 
 _BEGIN_WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -146,6 +155,7 @@ class _Session(psycopg.Connection[Row]):
             super().execute(_NUMBERING)
             for text, parameters in waiting:
                 super().execute(text.encode(), parameters)
+            super().execute(_NOTIFY)
             for statement in last:
                 super().execute(statement.encode())
 
@@ -158,6 +168,50 @@ class _Session(psycopg.Connection[Row]):
 
 def _has_nul(value: object) -> bool:
     return isinstance(value, str) and "\0" in value
+
+
+class _ServerWatch:
+    """Listens on a connection of its own, past a pooler where the URL of the server is known.
+
+    Without such a connection, as behind a pooler, it says every quarter of a second that something may have
+    happened.
+    """
+
+    def __init__(self, target: DatabaseTarget) -> None:
+        self._target = target
+        self._connection: psycopg.Connection[Any] | None = None
+        self._listening = self._listen()
+
+    def wait(self, seconds: float) -> bool:
+        if not self._listening:
+            time.sleep(min(seconds, _LOOK_SECONDS))
+            self._listening = self._listen() if self._connection is None else False
+            return True
+        assert self._connection is not None
+        try:
+            return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
+        except psycopg.Error:
+            # Whether anything was told meanwhile, nobody knows.
+            self.close()
+            self._listening = False
+            return True
+
+    def _listen(self) -> bool:
+        try:
+            connection = connect(self._target, direct=True)
+        except ExecutorError:
+            # The next wait tries again; whoever reads meanwhile says what is wrong.
+            return False
+        self._connection = connection
+        if is_pooled(connection):
+            return False
+        connection.execute(f"LISTEN {_CHANNEL}".encode())
+        return True
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 class PostgresqlEngine:
@@ -335,6 +389,7 @@ class PostgresqlEngine:
 
     def number_events(self, connection: Connection) -> None:
         connection.execute(_NUMBERING, ())
+        connection.execute(_NOTIFY, ())
 
     # Errors.
 
@@ -393,6 +448,9 @@ class PostgresqlEngine:
     def text_list(self, values: Sequence[str]) -> str:
         # Nothing here is equal to a text with NUL in it.
         return "{" + ",".join(_element(value) for value in values if "\0" not in value) + "}"
+
+    def watch(self) -> Watch:
+        return _ServerWatch(self._target)
 
     def close(self) -> None:
         with self._opening:

@@ -23,7 +23,7 @@ from executor.models.execution import decode_paths
 from executor.models.text import ascii_lower
 from executor.storage import _sqlite_statements
 from executor.storage._statements import Bound, Statements
-from executor.storage.engine import Connection, Durability, Row
+from executor.storage.engine import Connection, Durability, Row, Watch
 
 T = TypeVar("T")
 
@@ -33,6 +33,9 @@ WRITE_WAIT_SECONDS: Final = 60.0
 # The driver waits with growing pauses of up to a tenth of a second. Beginning anew keeps them short, which
 # is what a writer needs that has been waiting for long, and lets Ctrl-C through.
 _WAIT_SLICE_SECONDS: Final = 1.0
+
+# How often a watch looks for commits.
+_LOOK_SECONDS: Final = 0.05
 
 # How long a fork waits for threads that are reading or writing.
 _FORK_WAIT_SECONDS: Final = 30.0
@@ -50,6 +53,31 @@ _TEXT_OCCURS: Final = (
     " OR instr(lower(executions.error_message), ?) > 0"
     " OR executor_paths_contain(executions.affected_paths, ?))"
 )
+
+
+class _FileWatch:
+    """Looks at a number that changes with every commit of another connection: a read of shared memory."""
+
+    def __init__(self, target: DatabaseTarget) -> None:
+        self._connection = connect(target)
+        self._seen = self._version()
+
+    def wait(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while (version := self._version()) == self._seen:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(_LOOK_SECONDS, left))
+        self._seen = version
+        return True
+
+    def _version(self) -> int:
+        ((version,),) = self._connection.execute("PRAGMA data_version").fetchall()
+        return int(version)
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 class SqliteEngine:
@@ -267,6 +295,10 @@ class SqliteEngine:
 
     def text_list(self, values: Sequence[str]) -> str:
         return json.dumps(list(values))
+
+    def watch(self) -> Watch:
+        with self._translating():
+            return _FileWatch(self._target)
 
     def close(self) -> None:
         """Closes what is not in use at the moment."""

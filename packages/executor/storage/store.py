@@ -54,7 +54,7 @@ from executor.models.times import Clock, format_time, utc_now
 from executor.storage import checks, rows
 from executor.storage.base import ExecutionStorage, Scope
 from executor.storage.cursor import Position, chain_digest, decode_cursor, encode_cursor, question_digest
-from executor.storage.engine import Connection, Durability, Engine, Row
+from executor.storage.engine import Connection, Durability, Engine, Row, Watch
 from executor.storage.filters import (
     Conditions,
     check_filter,
@@ -1292,6 +1292,9 @@ class ExecutionStore(ExecutionStorage):
     def last_event_position(self) -> int:
         ((position,),) = self._engine.query(self._sql.select_last_position())
         return int(position)
+
+    def watch_events(self) -> Watch:
+        return self._engine.watch()
 
     def list_links(self, execution_id: str) -> list[LinkRecord]:
         found = self._engine.query(self._sql.select_links(execution_id=checks.asked_id(execution_id)))

@@ -182,3 +182,21 @@ class EventContract(Contract):
                 store.add_link(source, "reverts", target)
         with pytest.raises(InvalidInput):
             store.add_link("a", "likes", "b")
+
+    def test_a_watch_tells_of_what_any_store_records(
+        self, store: ExecutionStorage, harness: StoreHarness
+    ) -> None:
+        """From the moment it is made: nothing that comes between two waits is missed."""
+        watch = store.watch_events()
+        try:
+            for n, other in enumerate((store, harness.another_store())):
+                before = store.last_event_position()
+                start(other, f"e{n}")
+                while not store.read_events_after(before):
+                    assert watch.wait(30)
+                assert watch.wait(30)
+                finish(other, f"f{n}")
+
+                assert watch.wait(30)
+        finally:
+            watch.close()
