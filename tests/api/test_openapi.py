@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from typing import Any
 
+from fastapi.routing import APIRoute
+
 from executor_api import openapi
+from executor_api.app import ROUTERS
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.FILE.read_text())
 
@@ -50,3 +55,21 @@ def test_every_operation_says_what_can_go_wrong() -> None:
                 assert {"application/problem+json"} == content.keys(), (name, status)
         for parameter in operation.get("parameters", []):
             assert parameter.get("description") or parameter["name"] == "limit", (name, parameter["name"])
+
+
+def test_the_page_has_every_operation_and_no_other() -> None:
+    """With the scope it needs."""
+    page = (openapi.FILE.parents[2] / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| `((?:GET|POST) /[^`]*)` \|[^|]*\| *(\w*) *\|$", page, re.MULTILINE)
+
+    assert {name: operation.get("x-scope", "") for name, operation in operations().items()} == dict(rows)
+
+
+def test_no_handler_runs_in_the_event_loop() -> None:
+    """Whoever asks the store waits for a disk: all handlers run in threads."""
+    handlers = [
+        route.endpoint for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)
+    ]
+
+    assert len(operations()) == len(handlers)
+    assert [] == [handler.__name__ for handler in handlers if inspect.iscoroutinefunction(handler)]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
 
 from support.command import GOOD_PATCH, Repository
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Server(NamedTuple):
@@ -65,6 +72,36 @@ def test_it_answers_until_it_is_stopped(repository: Repository) -> None:
     assert "+    return b + a" in after.json()["diff"]
 
 
+def test_the_lines_of_the_readme_answer_as_it_says(tmp_path: Path) -> None:
+    """The Python of the README records; its curl lines ask, with only the port replaced."""
+    text = (ROOT / "README.md").read_text()
+    (python,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"workspace": tmp_path}
+    for line in python.splitlines():
+        if "  # " not in line:
+            exec(line, names)
+    names["store"].close()
+    lines = re.findall(r"^curl .*$", text, re.MULTILINE)
+    with serving(Repository(tmp_path), "--port", "0") as server:
+        answers = []
+        for line in lines:
+            (url,) = shlex.split(line.replace("localhost:5173", server.base.removeprefix("http://")))[1:]
+            answers.append(httpx2.get(url).raise_for_status().json())
+            if shutil.which("curl"):
+                shell = ["sh", "-c", line.replace("localhost:5173", server.base.removeprefix("http://"))]
+                printed = subprocess.run(shell, capture_output=True, check=True).stdout
+                assert answers[-1] == json.loads(printed)
+
+    lineage, bounded, chain, listed = answers
+    for family in (lineage, bounded):
+        assert "exec_002" == family["execution"]["execution_id"]
+        assert ["exec_001"] == [item["execution_id"] for item in family["ancestors"]]
+    assert (20, 10) == (lineage["depth"], bounded["depth"])
+    assert ("exec_001", 2) == (chain["root_execution_id"], chain["total_executions"])
+    for family in (chain, listed):
+        assert ["exec_001", "exec_002"] == [item["execution_id"] for item in family["executions"]]
+
+
 def test_a_taken_port_is_said_and_the_next_one_used(repository: Repository) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused = repository.run("serve", "--port", str(taken.getsockname()[1]))
@@ -100,9 +137,6 @@ def test_reading_commands_load_no_web_framework(repository: Repository) -> None:
         "import sys; from executor.cli import cli; cli(sys.argv[1:], standalone_mode=False); "
         "print([m for m in ('fastapi', 'pydantic', 'starlette', 'uvicorn', 'executor_api') if m in sys.modules])"
     )
-    import subprocess
-    import sys
-
     for command in (["--help"], ["list"], ["show", "@last"], ["run", "--help"]):
         done = subprocess.run(
             [sys.executable, "-c", code, *command],

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from executor_api.app import create_app
 from executor_api.settings import Settings
@@ -15,11 +15,15 @@ from executor_api.settings import Settings
 FILE: Final = Path(__file__).resolve().parent.parent / "openapi.json"
 
 
-def text() -> str:
+def document() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as nowhere:
         # The document does not depend on what is served.
         app = create_app(Settings(workspaces=(Path(nowhere),), environ={}))
-        return json.dumps(app.openapi(), indent=1, sort_keys=True) + "\n"
+        return app.openapi()
+
+
+def text() -> str:
+    return json.dumps(document(), indent=1, sort_keys=True) + "\n"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -126,7 +126,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in sorted({400, 403, 421, *statuses})
+        for status in sorted({400, 403, 414, 421, 431, *statuses})
     }
 
 
