@@ -25,6 +25,7 @@ from executor.host.facts import gather_facts
 from executor.host.git import find_workspace
 from executor.host.origin import Origin, account_name, approval_refusal, find_origin
 from executor.host.recovery import Recovery
+from executor.host.reports import check_report_path
 from executor.host.settings import load_checks, write_defaults
 from executor.models.approval import Approval
 from executor.models.change import Changeset, FileChange
@@ -71,10 +72,15 @@ class _CheckOptions:
 
     timeout_seconds: float | None
     environment: tuple[str, ...]
+    reports: tuple[str, ...]
 
     def read(self, command: str, reason: str = "") -> Check:
         return read_check(
-            command, timeout_seconds=self.timeout_seconds, environment=self.environment, reason=reason
+            command,
+            timeout_seconds=self.timeout_seconds,
+            environment=self.environment,
+            reason=reason,
+            reports=self.reports,
         )
 
 
@@ -189,6 +195,7 @@ class Runtime:
         find_checks: bool = True,
         timeout_seconds: float | None = None,
         environment: Sequence[str] = (),
+        reports: Sequence[str] = (),
         title: str | None = None,
         why: str | None = None,
     ) -> Proposal | ExecutionRecord:
@@ -199,7 +206,9 @@ class Runtime:
         Raises InvalidChange, UnsafePath, InvalidSettings (a check that cannot be read), InvalidPolicy and
         BaseChanged.
         """
-        options = _CheckOptions(timeout_seconds, tuple(environment))
+        options = _CheckOptions(
+            timeout_seconds, tuple(environment), tuple(check_report_path(path) for path in reports)
+        )
         checks = [options.read(command) for command in verify]
         gate = self.host.gate
         try:

@@ -35,6 +35,8 @@ from executor.models.execution import (
     ExecutionStatus,
     RiskLevel,
     StepRecord,
+    TestOutcome,
+    TestResult,
     TriggerKind,
     Verdict,
 )
@@ -227,6 +229,7 @@ def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
     links = store.list_links(execution_id)
     artifacts = app.runtime.artifacts(execution_id)
     unresolved = store.is_unresolved(execution_id)
+    tests = store.list_test_results(execution_id)
     if as_json:
         import msgspec
 
@@ -241,11 +244,13 @@ def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
                 "links": [
                     {"source_id": k.source_id, "kind": k.kind, "target_id": k.target_id} for k in links
                 ],
+                "tests": [test.to_dict() for test in tests],
                 "artifacts": artifacts.names(),
             }
         )
         return
     _print_record(app, record, plan.why if plan else None, unresolved)
+    _print_tests(app, tests)
     if decision is not None:
         _print_decision(app, decision)
     if approval is not None:
@@ -259,6 +264,36 @@ def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
     for link in links:
         app.print(f"{short_id(link.source_id)} {link.kind} {short_id(link.target_id)}")
     _print_next(app, record)
+
+
+# Failing tests that are shown; `--json` has all.
+_TESTS_SHOWN: Final = 20
+
+
+def _print_tests(app: Application, tests: list[TestResult]) -> None:
+    """How many tests came out how, and those that failed."""
+    if not tests:
+        return
+    counts = ", ".join(
+        f"{sum(test.outcome == outcome for test in tests)} {outcome.value}"
+        for outcome in TestOutcome
+        if any(test.outcome == outcome for test in tests)
+    )
+    app.print(f"\ntests: {counts}")
+    _print_failing(app, [test for test in tests if test.failing])
+
+
+def _print_failing(app: Application, failing: list[TestResult]) -> None:
+    from rich.text import Text
+
+    for test in failing[:_TESTS_SHOWN]:
+        place = f"{test.file}:{test.line}" if test.file and test.line else test.file or ""
+        said = test.message or test.exception_type or ""
+        line = Text.assemble(("✗ ", "red"), one_line(test.test_id, 120), (f"  {one_line(said, 120)}", "red"))
+        line.append(f"  {one_line(place, 80)}", style="dim")
+        app.print(line)
+    if len(failing) > _TESTS_SHOWN:
+        app.note(f"and {len(failing) - _TESTS_SHOWN} more; --json shows all")
 
 
 _VERDICT_WORDS: Final = {"allow": "allowed", "need_approval": "needs approval", "deny": "denied"}
@@ -431,6 +466,11 @@ def logs(
         text = artifacts.locate(str(found.log_ref)).read_text("utf-8", "replace")
         lines = text.splitlines()
         texts.append((found, "\n".join(lines[-tail:]) if tail else text.rstrip("\n")))
+    failing = [
+        test
+        for test in app.store.list_test_results(execution_id)
+        if test.failing and step in (None, test.step_num)
+    ]
     if as_json:
         app.print_json(
             {
@@ -439,9 +479,11 @@ def logs(
                     {"step_num": s.step_num, "step_name": s.step_name, "status": s.status, "text": text}
                     for s, text in texts
                 ],
+                "failing_tests": [test.to_dict() for test in failing],
             }
         )
         return
+    _print_failing(app, failing)
     if not texts:
         app.note("no check has printed anything" if step is None else f"step {step} has no log")
     for found, text in texts:

@@ -35,6 +35,12 @@ change_options: Final = with_options(
         help="A command that must exit with 0 (repeatable). Without it the tests of what is touched are found.",
     ),
     click.option("--no-verify", is_flag=True, help="No check is wanted; a person has to approve code then."),
+    click.option(
+        "--junit",
+        multiple=True,
+        metavar="FILE",
+        help="A report in JUnit's XML the checks write, by its path in the workspace (repeatable).",
+    ),
     click.option("--title", help="One line that says what the change does."),
     click.option("--parent", metavar="ID", help="The execution this one is caused by."),
     click.option("--correlation", metavar="ID", help="The chain a first execution belongs to."),
@@ -79,6 +85,7 @@ def propose(app: Application, options: dict[str, Any]) -> Proposal | ExecutionRe
         find_checks=not options["no_verify"],
         timeout_seconds=options["timeout"],
         environment=options["env"],
+        reports=options["junit"],
         title=options["title"],
         why=options["why"],
     )

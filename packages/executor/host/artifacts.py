@@ -43,6 +43,13 @@ class ArtifactFolder:
     def step_log(self, step_num: int, name: str) -> Path:
         return self.path / STEP_LOGS / f"{step_num:02d}-{name}.log"
 
+    def raw_report(self, step_num: int) -> Path:
+        """Where a check of ours writes its report; it is removed when it has been read, and never listed."""
+        return self.path / f".report-{step_num:02d}.xml"
+
+    def write_report(self, step_num: int, name: str, data: bytes) -> None:
+        self._write(f"{STEP_LOGS}/{step_num:02d}-{name}.junit.xml", data)
+
     def write_json(self, name: str, value: Any) -> None:
         self._write(name, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
 
@@ -100,7 +107,7 @@ class ArtifactFolder:
 
     def _write(self, name: str, data: bytes) -> None:
         with reporting("write", str(self.path / name)):
-            temporary = self.path / f".{name}.{os.getpid()}"
+            temporary = self.path / f".{name.replace('/', '-')}.{os.getpid()}"
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)

@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
+
+from msgspec import structs
 
 from executor.errors import (
     ApprovalVoid,
@@ -32,6 +35,15 @@ from executor.host.cause import cause_line
 from executor.host.checks import CheckResult, run_check
 from executor.host.effects import CheckEffects, Problems
 from executor.host.lock import WorkspaceLock
+from executor.host.reports import (
+    UnreadableReport,
+    count_outcomes,
+    look_at_reports,
+    read_report,
+    read_report_file,
+    read_written,
+    with_report,
+)
 from executor.models.change import changeset_checksum
 from executor.models.execution import EventType, ExecutionStatus, StepName, StepStatus, Verdict
 from executor.models.plan import Check, DriftRule
@@ -44,11 +56,13 @@ if TYPE_CHECKING:
     from executor.governance.gate import WriteGate
     from executor.host.artifacts import ArtifactFolder
     from executor.host.environment import Environment
+    from executor.host.reports import Seen
     from executor.host.snapshot import Drift
     from executor.host.tree import WorkspaceTree
     from executor.models.approval import Approval
     from executor.models.change import Changeset
     from executor.models.decision import GovernanceDecision
+    from executor.models.execution import TestResult
     from executor.models.plan import ChangePlan
     from executor.models.times import Clock
     from executor.storage.base import ExecutionStorage
@@ -57,6 +71,8 @@ CHECK_FAILED: Final = "check_failed"
 CHECK_TIMED_OUT: Final = "check_timed_out"
 DRIFTED: Final = "drift"
 DENIED: Final = "denied"
+# Failing tests of one check that become events; their results are all kept.
+_FAILING_TESTS: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,15 +309,22 @@ class Attempt:
                     self._effects = CheckEffects.watch(
                         self._in_progress, around.tree, around.state, around.environ
                     )
+                report = self._folder.raw_report(self._step_num)
+                seen = look_at_reports(self._around.tree.root, check)
                 result = run_check(
-                    check,
+                    structs.replace(check, argv=with_report(check.argv, report))
+                    if not check.shell
+                    else check,
                     cwd=self._around.tree.root,
                     log_path=step.log,
                     environment=self._environment,
                     redactor=self._around.redactor,
                     cancel=self._cancel,
                 )
-                self._recorder.emit(EventType.COMMAND_OUTPUT, _output(check, result, step.log_name))
+                output = _output(check, result, step.log_name)
+                failing = self._take_reports(name, report, seen, output)
+                self._recorder.emit(EventType.COMMAND_OUTPUT, output)
+                self._recorder.emit_many(failing)
                 drift = self._note_drift()
                 if self._cancel.is_set():
                     raise _interrupted(name)
@@ -310,6 +333,38 @@ class Attempt:
                 if drift.changes and self._plan.drift is DriftRule.FAIL:
                     changed = _some(drift.changed_paths)
                     raise Stopped(name, DRIFTED, f"{check.name} changed {changed}; checks must not")
+
+    def _take_reports(
+        self, name: StepName, report: Path, seen: Sequence[Seen], output: dict[str, object]
+    ) -> list[tuple[EventType, Mapping[str, object]]]:
+        """Keeps what the reports of a check say; returns the events of the tests that failed.
+
+        What cannot be read is named in `output`: a report explains a failure, the exit code decides.
+        """
+        results: dict[str, TestResult] = {}
+        errors: list[str] = []
+        reads: list[Callable[[], bytes]] = [partial(read_written, self._around.tree.root, s) for s in seen]
+        if report.exists():
+            reads.append(partial(read_report_file, report.parent, report.name))
+        for read in reads:
+            try:
+                data = read()
+                found = read_report(data, self._execution_id, self._step_num, self._around.redactor)
+            except UnreadableReport as error:
+                errors.append(f"no results of tests: {error}")
+                continue
+            results |= {result.test_id: result for result in found}
+            if read is reads[-1] and report.exists():
+                text = self._around.redactor.redact(data.decode("utf-8", "replace"))
+                self._folder.write_report(self._step_num, name, text.encode("utf-8", "replace"))
+        report.unlink(missing_ok=True)
+        self._store.record_test_results(list(results.values()))
+        if results:
+            output["tests"] = count_outcomes(list(results.values()))
+        if errors:
+            output["report_error"] = "; ".join(errors)
+        failing = [result for result in results.values() if result.failing]
+        return [(EventType.TEST_FAILED, _failed_test(result)) for result in failing[:_FAILING_TESTS]]
 
     def _note_drift(self) -> Drift:
         """What the checks so far have done to files that were there before, and what they made."""
@@ -477,6 +532,16 @@ def _failed_check(step: StepName, check: Check, result: CheckResult) -> Stopped:
     code = CHECK_TIMED_OUT if result.timed_out else CHECK_FAILED
     cause = cause_line(result.tail) if result.error is None else ""
     return Stopped(step, code, f"{check.name} {result.summary}" + (f": {cause}" if cause else ""))
+
+
+def _failed_test(result: TestResult) -> dict[str, object]:
+    return {
+        "id": result.test_id,
+        "exception_type": result.exception_type,
+        "message": result.message,
+        "file": result.file,
+        "line": result.line,
+    }
 
 
 def _output(check: Check, result: CheckResult, log_name: str | None) -> dict[str, object]:

@@ -16,7 +16,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A command that must exit with 0.
 
     `argv` runs as it is; with `shell` set, its single item is given to `/bin/sh -c`. `reason` says why the
-    planner chose it; it is empty when somebody named it.
+    planner chose it; it is empty when somebody named it. `reports` are files of the workspace to which it
+    writes how its tests came out, in JUnit's XML.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     environment: tuple[str, ...] = ()
     reason: str = ""
+    reports: tuple[str, ...] = ()
 
 
 class RiskReason(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,12 @@ from executor.models.plan import DEFAULT_TIMEOUT_SECONDS, Check
 
 
 def read_check(
-    command: str, *, timeout_seconds: float | None = None, environment: Sequence[str] = (), reason: str = ""
+    command: str,
+    *,
+    timeout_seconds: float | None = None,
+    environment: Sequence[str] = (),
+    reason: str = "",
+    reports: Sequence[str] = (),
 ) -> Check:
     """The check that runs `command`, named as it is typed. Raises InvalidSettings."""
     return Check(
@@ -18,4 +23,5 @@ def read_check(
         timeout_seconds=timeout_seconds or DEFAULT_TIMEOUT_SECONDS,
         environment=tuple(environment),
         reason=reason,
+        reports=tuple(reports),
     )
