@@ -6,17 +6,20 @@ PYTEST := scripts/in_tmp $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfil
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full coverage bench bench-quick check format generate lock build clean setup setup-runtime
+.PHONY: help demo test test-full coverage bench bench-quick console console-check console-test bench-console screenshots \
+	check format generate lock build clean setup setup-runtime
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  PYTHON=/path/to/python3 chooses the Python (3.11 or newer) for .venv; PYTEST_ARGS=… goes to pytest."
 
-demo: setup-runtime  ## Watch changes being applied, tested, rolled back, retried and repaired in a scratch repository.
-	@scripts/in_tmp .venv/bin/executor demo --no-serve
+demo: setup-runtime  ## Watch changes applied, tested, rolled back and repaired, then look at them in the console; NO_SERVE=1 ends before that.
+	@$(PY) scripts/console.py build --optional
+	@scripts/in_tmp .venv/bin/executor demo $(if $(NO_SERVE),--no-serve)
 
 test: setup  ## Run the tests in their short form.
+	@$(PY) scripts/console.py build --optional
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-full: setup  ## Run the tests in their long form too: larger numbers, more examples.
@@ -30,6 +33,21 @@ bench: setup  ## Measure the store against the bare driver, up to a million exec
 
 bench-quick: setup  ## The same on 10,000 executions in fewer rounds, at most 3 minutes.
 	scripts/in_tmp $(PY) -m benchmarks --sizes 10k --rounds 5 --slice 0.05 $(BENCH_ARGS)
+
+console: setup-runtime  ## Build the console into the package that serves it.
+	@$(PY) scripts/console.py build
+
+console-check: setup  ## Check types and lint of the console, and run its tests that need no browser.
+	@$(PY) scripts/console.py check
+
+console-test: setup  ## Walk the console in a browser, on a real server.
+	@$(PY) scripts/console.py browser
+
+bench-console: setup  ## Measure the console in a browser; fails when a budget is missed.
+	@$(PY) scripts/console.py bench
+
+screenshots: setup  ## Pictures of every page, light and dark, wide and narrow, in build/screenshots.
+	@$(PY) scripts/console.py screenshots
 
 check: setup  ## Check format, lint, types, the import rule, the lock files and the generated files.
 	.venv/bin/ruff format --check .
@@ -46,15 +64,17 @@ format: setup  ## Format the sources and repair what the linter can repair.
 generate: setup  ## Write the committed files that are made from others.
 	$(PY) scripts/generate.py
 
-lock: setup  ## Write requirements/*.txt from *.in; LOCK_ARGS=--upgrade chooses the newest versions.
+lock: setup  ## Write requirements/*.txt and the lock files of npm; LOCK_ARGS=--upgrade chooses the newest for the former.
 	scripts/lock $(LOCK_ARGS)
+	$(PY) scripts/console.py lock
 
 build: setup  ## Build wheel and source distribution into dist/.
 	rm -rf dist
 	$(PY) -m hatchling build
 
 clean:  ## Remove everything that make made, .venv included.
-	rm -rf .venv build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache \
+		apps/core-api/executor_api/static apps/web-console/node_modules apps/web-console/e2e/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup:  ## Make .venv, or bring it up to date, with what tests and checks need.

@@ -22,6 +22,7 @@ import setup_environment
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("runtime", "dev", "uv")
+STATIC = ROOT / "apps" / "core-api" / "executor_api" / "static"
 
 
 def entries(name: str) -> list[Requirement]:
@@ -222,18 +223,22 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 class TestWheel:
     def test_it_holds_the_package_and_nothing_else(self, wheels: tuple[Path, Path]) -> None:
-        """Every file of the package is there, typed marker and demo included; no tests, no scripts."""
+        """Every file of the packages is there, typed marker, demo and console included; no tests, no scripts."""
         homes = ("packages/", "apps/core-api/executor_api/")
         wanted = {
             name.removeprefix("packages/").removeprefix("apps/core-api/")
             for name in tracked()
             if name.startswith(homes)
         }
+        wanted |= {
+            f"executor_api/static/{path.relative_to(STATIC)}" for path in STATIC.rglob("*") if path.is_file()
+        }
         with zipfile.ZipFile(wheels[0]) as wheel:
             held = set(wheel.namelist())
         about = {name for name in held if ".dist-info/" in name}
 
         assert wanted == held - about
+        assert {"executor_api/static/index.html", "executor_api/static/theme.js"} <= held
         assert {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "LICENSE"} == {
             Path(name).name for name in about
         }

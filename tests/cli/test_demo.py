@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
 import executor
@@ -36,6 +38,27 @@ def test_the_demo_shows_success_rollback_retry_repair_and_refusal(empty: Reposit
     assert "✗ denied" in result.out
     assert list(empty.root.iterdir()) == []
     assert list(Path(empty.environ["TMPDIR"]).iterdir()) == []
+
+
+def test_the_demo_ends_in_the_console(empty: Repository) -> None:
+    """The address that is printed begins a session in front of what just happened; Ctrl-C removes everything."""
+    temporary = Path(empty.environ["TMPDIR"])
+    temporary.mkdir()
+    process = empty.start("demo")
+    assert process.stdout is not None
+    try:
+        address = next(line.strip() for line in process.stdout if line.startswith("http://"))
+        base = address.partition("/ui/")[0]
+        with httpx2.Client(base_url=base) as program:
+            begun = program.get(address).status_code
+            listed = program.get("/executions").json()["executions"]
+            diff = program.get(f"/executions/{listed[0]['execution_id']}/diff").status_code
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+    assert (303, 5, 200) == (begun, len(listed), diff)
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_kept_demo_can_be_asked_about(empty: Repository) -> None:

@@ -73,12 +73,14 @@ _DENIED: Final = _Chapter(
     "--directory", type=click.Path(path_type=Path), help="Build the repository here and keep it (default: a "
     "temporary directory that is removed at the end).",
 )  # fmt: skip
-@click.option("--no-serve", is_flag=True, help="End after the run.")
+@click.option("--no-serve", is_flag=True, help="End after the run, without the console.")
 @pass_application
-def demo(app: Application, directory: Path | None, no_serve: bool) -> int:
+@click.pass_context
+def demo(ctx: click.Context, app: Application, directory: Path | None, no_serve: bool) -> int:
     """Show a change that succeeds, one that fails and is repaired, and one that is refused.
 
-    Everything is real: a git repository, its tests, the same code that `executor run` uses.
+    Everything is real: a git repository, its tests, the same code that `executor run` uses. At the end the
+    console shows it, until Ctrl-C.
 
     \b
     Example: executor demo --directory /tmp/ledger
@@ -87,6 +89,8 @@ def demo(app: Application, directory: Path | None, no_serve: bool) -> int:
         _build(root)
         records = _play(app, root)
         as_expected = _tell(app, root, records, kept=directory is not None)
+        if as_expected and not no_serve:
+            _serve(ctx, app, root)
     return ExitCode.DONE if as_expected else ExitCode.FAILED
 
 
@@ -99,6 +103,16 @@ def _place(directory: Path | None) -> Iterator[Path]:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise WorkspaceNotFound(str(directory), "the demo needs a new or empty directory")
     yield directory.resolve()
+
+
+def _serve(ctx: click.Context, app: Application, root: Path) -> None:
+    """Shows the repository in the console until it is stopped."""
+    commands = ctx.find_root().command
+    assert isinstance(commands, click.Group)
+    serve = commands.get_command(ctx, "serve")
+    assert serve is not None
+    _heading(app, 7, "Look around in the console. This address works once:")
+    ctx.invoke(serve, workspaces=(root,))
 
 
 def _build(root: Path) -> None:

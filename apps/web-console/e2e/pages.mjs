@@ -1,0 +1,43 @@
+// The pages of the workspace that workspace.py makes, by a name for each.
+
+export async function pages(request, origin) {
+  const ask = async (path) => (await request.get(origin + path)).json();
+  const [failed] = (await ask("/executions?status=rolled_back&trigger_kind=retry&limit=1")).executions;
+  const [repaired] = (await ask("/executions?trigger_kind=repair&limit=1")).executions;
+  const id = encodeURIComponent(failed.execution_id);
+  return {
+    failed,
+    repaired,
+    paths: {
+      attention: "/ui/executions",
+      all: "/ui/executions?view=all",
+      chains: "/ui/executions?view=all&group=chain&status=!cancelled&risk_level=low",
+      nothing: "/ui/executions?view=all&q=nothing-like-this",
+      running: "/ui/executions?view=running",
+      execution: `/ui/executions/${id}`,
+      changes: `/ui/executions/${id}?tab=changes`,
+      split: `/ui/executions/${id}?tab=changes&diff=split`,
+      logs: `/ui/executions/${id}?tab=logs`,
+      decision: `/ui/executions/${id}?tab=decision`,
+      lineage: "/ui/executions/nightly_001?tab=lineage",
+      artifacts: `/ui/executions/${id}?tab=artifacts`,
+      events: `/ui/executions/${id}?tab=events`,
+      hostile: "/ui/executions/hostile",
+      repaired: `/ui/executions/${encodeURIComponent(repaired.execution_id)}?tab=lineage`,
+      chain: `/ui/chains/${encodeURIComponent(failed.correlation_id)}`,
+      "hostile-chain": `/ui/chains/${encodeURIComponent("chain/of 100%?#<b>")}`,
+      family: "/ui/chains/nightly",
+      approvals: "/ui/approvals",
+      statistics: "/ui/statistics",
+      health: "/ui/health",
+      missing: "/ui/executions/exec_404",
+      "no-page": "/ui/nowhere",
+    },
+  };
+}
+
+/** Nothing is awaited any more. */
+export async function settled(page) {
+  await page.waitForFunction(() => document.querySelector("h1, .problem, .empty") && !document.querySelector(".loading"));
+  await page.waitForLoadState("networkidle");
+}

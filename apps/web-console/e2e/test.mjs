@@ -1,0 +1,268 @@
+// Walks the console in a browser, on a real server in front of a real workspace: node test.mjs WORKSPACE
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { launch, serve } from "./browser.mjs";
+import { pages, settled } from "./pages.mjs";
+
+const workspace = process.argv[2];
+const axe = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+
+let server, browser, close, context, known;
+const troubles = [];
+
+before(async () => {
+  server = await serve(workspace);
+  ({ browser, close } = await launch());
+  context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const page = await context.newPage();
+  await page.goto(server.address);
+  assert.equal(page.url(), `${server.origin}/ui/`, "the one-time address leads to the console");
+  await page.close();
+  known = await pages(context.request, server.origin);
+});
+
+after(async () => {
+  await close?.();
+  await server?.close();
+});
+
+async function open(path, use = context) {
+  const page = await use.newPage();
+  // The browser writes to its console what the tests mean to happen: what is not there, and what is cut off.
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/status of (401|404)|net::ERR_FAILED/.test(message.text())) troubles.push(`${path}: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => troubles.push(`${path}: ${error.message}`));
+  page.on("dialog", (dialog) => {
+    troubles.push(`${path}: a dialog opened: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  await page.goto(server.origin + path);
+  await settled(page);
+  return page;
+}
+
+const eachPage = async (work) => {
+  for (const [name, path] of Object.entries(known.paths)) {
+    const page = await open(path);
+    await work(page, name);
+    await page.close();
+  }
+};
+
+describe("every page", () => {
+  it("opens by its address, has a heading and a title, and fits at 1440 and 420 pixels", async () => {
+    await eachPage(async (page, name) => {
+      for (const width of [1440, 420]) {
+        await page.setViewportSize({ width, height: 900 });
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        assert.ok(over <= 0, `${name} is ${over} px too wide at ${width}`);
+      }
+      assert.match(await page.title(), /Executor/, name);
+      assert.ok((await page.locator("h1, .problem, .empty").count()) > 0, name);
+      assert.equal(await page.locator(".problem").count(), name === "missing" ? 1 : 0, `${name} shows a problem`);
+    });
+  });
+
+  it("has no violation of the accessibility rules, light and dark", { timeout: 240_000 }, async () => {
+    const shown = [];
+    await eachPage(async (page, name) => {
+      for (const colorScheme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        // The policy of the page lets no script in by its text; the debugger's way is open.
+        await page.evaluate(axe);
+        const found = await page.evaluate(() => window.axe.run());
+        for (const each of found.violations) {
+          shown.push(`${name}, ${colorScheme}, ${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
+        }
+      }
+    });
+    assert.deepEqual(shown, []);
+  });
+
+  it("lets the keyboard reach whatever can be used", { timeout: 240_000 }, async () => {
+    for (const name of ["attention", "execution", "changes", "logs", "lineage", "chain", "approvals", "statistics", "health"]) {
+      const page = await open(known.paths[name]);
+      const wanted = await page.evaluate(() => {
+        const usable = [...document.querySelectorAll("a[href], button, input, select, textarea")].filter(
+          (each) => each.tabIndex >= 0 && !each.disabled && each.checkVisibility(),
+        );
+        usable.forEach((each, index) => (each.dataset.wanted = String(index)));
+        return usable.length;
+      });
+      const reached = new Set();
+      for (let step = 0; step < wanted + 40 && reached.size < wanted; step += 1) {
+        await page.keyboard.press("Tab");
+        const at = await page.evaluate(() => document.activeElement?.dataset?.wanted ?? null);
+        if (at !== null) reached.add(at);
+      }
+      assert.equal(reached.size, wanted, `${name}: ${reached.size} of ${wanted} reached`);
+      await page.close();
+    }
+  });
+});
+
+describe("addresses", () => {
+  it("restore filters, and going back undoes one", async () => {
+    const page = await open("/ui/executions?view=all&status=rolled_back&trigger_kind=!child");
+    assert.equal(await page.locator("a.item").count(), 2);
+    await page.getByRole("button", { name: "trigger is not child" }).click();
+    await page.waitForFunction(() => document.querySelectorAll("a.item").length === 12);
+    assert.match(page.url(), /trigger_kind=child/);
+    await page.goBack();
+    await page.waitForFunction(() => document.querySelectorAll("a.item").length === 2);
+    await page.close();
+  });
+
+  it("restore tab, log and line", async () => {
+    const page = await open(`${known.paths.logs}&line=7`);
+    assert.equal(await page.getByRole("tab", { selected: true }).textContent(), "Logs");
+    assert.match(await page.locator(".log-line[data-selected=true]").textContent(), /^7AssertionError: 262 != 263/);
+    await page.close();
+  });
+
+  it("restore which approval is looked at, and what is compared", async () => {
+    const page = await open(known.paths.chain);
+    const [, second] = await page.locator("select").first().locator("option:not([disabled])").evaluateAll((all) => all.map((each) => each.value));
+    await page.locator("select").first().selectOption(second);
+    await page.waitForURL(/left=/);
+    await page.reload();
+    await settled(page);
+    assert.equal(await page.locator("select").first().inputValue(), second);
+    await page.close();
+  });
+});
+
+describe("text from outside", () => {
+  it("is shown as text, everywhere, and runs nothing", async () => {
+    for (const path of [
+      known.paths.hostile,
+      ...["changes", "logs", "decision", "lineage", "artifacts", "events"].map((tab) => `/ui/executions/hostile?tab=${tab}`),
+      known.paths["hostile-chain"],
+      "/ui/executions",
+      "/ui/executions?view=all&actor=%3Cimg%20src%3Dx%20onerror%3Dwindow.ran%3D1%3E&q=%E2%80%AE%3Cscript%3Ewindow.ran%3D1%3C%2Fscript%3E",
+    ]) {
+      const page = await open(path);
+      assert.equal(await page.evaluate(() => window.ran), undefined, path);
+      assert.equal(await page.locator("main img, main script").count(), 0, path);
+      const text = await page.locator("main").innerText();
+      assert.ok(!text.includes("\u001b") && !text.includes("\u202e"), path);
+      assert.ok(text.length < 100_000, `${path} shows ${text.length} characters`);
+      await page.close();
+    }
+    const page = await open(known.paths.hostile);
+    const title = await page.locator("h1").first().innerText();
+    assert.match(title, /<img src=x onerror=window\.ran=1><script>window\.ran=1<\/script> red \[U\+202E\]txt\.exe \u{1f4a5}/u);
+    await page.close();
+  });
+});
+
+describe("keys", () => {
+  it("go to pages, move in lists, open rows, change tabs, and rest while somebody writes", async () => {
+    const page = await open("/ui/executions?view=all");
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keys" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog", { name: "Keys" }).waitFor({ state: "detached" });
+    await page.keyboard.press("/");
+    await page.keyboard.type("gajk");
+    assert.equal(await page.locator("input[type=search]").inputValue(), "gajk");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("j");
+    await page.keyboard.press("j");
+    await page.keyboard.press("k");
+    await page.keyboard.press("j");
+    const title = await page.locator("a.item[data-selected=true] b").textContent();
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/ui\/executions\/./);
+    await page.waitForFunction((text) => document.querySelector("h1")?.textContent === text, title);
+    await page.keyboard.press("]");
+    await page.waitForURL(/tab=changes/);
+    for (const [keys, address] of [["ga", /approvals$/], ["gs", /statistics$/], ["gh", /health$/], ["ge", /executions$/]]) {
+      for (const key of keys) await page.keyboard.press(key);
+      await page.waitForURL(address);
+    }
+    await page.close();
+  });
+
+  it("walk a tree, fold it and open one of it", async () => {
+    const page = await open(known.paths.lineage);
+    const tree = page.getByRole("tree");
+    await tree.locator("[role=treeitem][tabindex='0']").focus();
+    const rows = () => tree.getByRole("treeitem").count();
+    const before = await rows();
+    await page.keyboard.press("ArrowLeft");
+    assert.ok((await rows()) < before);
+    await page.keyboard.press("ArrowRight");
+    assert.equal(await rows(), before);
+    await page.keyboard.press("End");
+    await page.keyboard.press("Enter");
+    await page.waitForURL((url) => !url.pathname.endsWith("nightly_001"));
+    await page.close();
+  });
+});
+
+describe("what people come for", () => {
+  it("why did it fail, and what fixed it: three clicks", async () => {
+    const page = await open("/ui/");
+    await page.getByRole("link", { name: /^All/ }).click();
+    await page.getByRole("link", { name: /^rolled back Add tax/ }).first().click();
+    await page.getByText("AssertionError: 262 != 263").first().waitFor();
+    await page.getByText("Workspace identical to before: 2 files restored and compared by hash").waitFor();
+    await page.getByRole("link", { name: /Fixed by Add tax, rounding half a cent up/ }).click();
+    await page.waitForURL(new RegExp(known.repaired.execution_id));
+    await page.close();
+  });
+
+  it("what waits for me: one click", async () => {
+    const page = await open("/ui/");
+    assert.match(await page.title(), /^\(1\)/);
+    await page.getByRole("link", { name: /^Approvals 1 waiting/ }).click();
+    await page.getByText("touches files that decide what runs").waitFor();
+    await page.getByText("python -m build").waitFor();
+    await page.close();
+  });
+
+  it("what is new waits above the rows, and rows go on in their place", async () => {
+    const page = await open("/ui/executions?view=all");
+    const first = await page.locator("a.item b").first().textContent();
+    const patch = join(workspace, "..", "note.diff");
+    writeFileSync(patch, "diff --git a/NOTE.md b/NOTE.md\nnew file mode 100644\n--- /dev/null\n+++ b/NOTE.md\n@@ -0,0 +1 @@\n+hello\n");
+    execFileSync(process.env.EXECUTOR, ["run", "--patch", patch, "--title", "Add a note", "--no-verify"], { cwd: workspace, stdio: "ignore" });
+    await page.getByText("1 new").waitFor({ timeout: 15_000 });
+    assert.equal(await page.locator("a.item b").first().textContent(), first);
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.waitForFunction(() => document.querySelector("a.item b")?.textContent === "Add a note");
+    await page.close();
+  });
+
+  it("without a session says how to get one, and shows the rest", async () => {
+    const stranger = await browser.newContext();
+    const page = await open(known.paths.changes, stranger);
+    assert.match(await page.locator(".problem").innerText(), /executor serve/);
+    assert.equal(await page.locator("h1").first().innerText(), "Add tax");
+    await stranger.close();
+  });
+
+  it("says when the server is gone, and goes on when it is back", { timeout: 60_000 }, async () => {
+    const page = await open("/ui/executions?view=all");
+    await page.route("**/executions/*", (route) => route.abort());
+    await page.locator("a.item").first().click();
+    await page.getByText("The server cannot be reached").waitFor({ timeout: 20_000 });
+    await page.unroute("**/executions/*");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("tab", { name: /Timeline/ }).waitFor();
+    await page.close();
+  });
+});
+
+it("the browser had nothing to complain about", () => {
+  assert.deepEqual(troubles, []);
+});

@@ -1,0 +1,146 @@
+import { keepPreviousData, useInfiniteQuery, useQuery, type UseInfiniteQueryResult, type UseQueryResult, type InfiniteData } from "@tanstack/react-query";
+
+import { useLiveState } from "../lib/live";
+import { ended } from "../lib/status";
+import { executionPath, getJson, getText } from "./client";
+import type { Artifact, Chain, Detail, Diff, Execution, ExecutionPage, Lineage, Readiness, RecordedEvent, Statistics, Workspace } from "./types";
+
+export const PAGE = 50;
+
+/** How often to ask while the stream of events is away; with it, answers are asked for when something happened. */
+function useInterval(milliseconds: number): number | false {
+  return useLiveState().state === "live" ? false : milliseconds;
+}
+
+export function useExecutions(query: URLSearchParams): UseInfiniteQueryResult<InfiniteData<ExecutionPage>> {
+  const text = query.toString();
+  return useInfiniteQuery({
+    // Pages that are shown stay as they are: rows do not jump under the reader's hand.
+    queryKey: ["pages", text],
+    initialPageParam: "",
+    queryFn: ({ pageParam, signal }) => {
+      const params = new URLSearchParams(text);
+      params.set("limit", String(PAGE));
+      if (pageParam) params.set("cursor", pageParam);
+      return getJson<ExecutionPage>(`/executions?${params.toString()}`, signal);
+    },
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    staleTime: Infinity,
+    refetchOnMount: "always",
+  });
+}
+
+/** The newest page, asked for again and again: what is new, and how the rows that are shown went on. */
+export function useNewest(query: URLSearchParams, limit = PAGE): UseQueryResult<ExecutionPage> {
+  const params = new URLSearchParams(query);
+  params.set("limit", String(limit));
+  const text = params.toString();
+  const refetchInterval = useInterval(4_000);
+  return useQuery({
+    queryKey: ["executions", text],
+    queryFn: ({ signal }) => getJson<ExecutionPage>(`/executions?${text}`, signal),
+    refetchInterval,
+  });
+}
+
+export function useDetail(id: string): UseQueryResult<Detail> {
+  const interval = useInterval(2_000);
+  return useQuery({
+    queryKey: ["execution", id],
+    queryFn: ({ signal }) => getJson<Detail>(executionPath(id), signal),
+    refetchInterval: (query) => (query.state.data && ended(query.state.data.execution) ? false : interval),
+  });
+}
+
+export function useLineage(id: string, limit: number): UseQueryResult<Lineage> {
+  return useQuery({
+    queryKey: ["lineage", id, limit],
+    queryFn: ({ signal }) => getJson<Lineage>(executionPath(id, `/lineage?depth=20&limit=${limit}`), signal),
+  });
+}
+
+export function useEvents(id: string): UseQueryResult<{ events: RecordedEvent[] }> {
+  return useQuery({
+    queryKey: ["events", id],
+    queryFn: ({ signal }) => getJson<{ events: RecordedEvent[] }>(executionPath(id, "/events?tail=1000"), signal),
+  });
+}
+
+export function useArtifacts(id: string): UseQueryResult<{ artifacts: Artifact[] }> {
+  return useQuery({
+    queryKey: ["artifacts", id],
+    queryFn: ({ signal }) => getJson<{ artifacts: Artifact[] }>(executionPath(id, "/artifacts"), signal),
+  });
+}
+
+/** The names of artifacts have folders; each part is escaped on its own. */
+export function artifactPath(id: string, name: string): string {
+  return executionPath(id, `/artifacts/${name.split("/").map(encodeURIComponent).join("/")}`);
+}
+
+export function useArtifact(id: string, name: string | null, tail?: number): UseQueryResult<string> {
+  return useQuery({
+    queryKey: ["artifact", id, name, tail],
+    enabled: name !== null,
+    queryFn: ({ signal }) => getText(artifactPath(id, name ?? "") + (tail ? `?tail=${tail}` : ""), signal),
+  });
+}
+
+export function useDiff(id: string): UseQueryResult<Diff> {
+  return useQuery({
+    queryKey: ["diff", id],
+    queryFn: ({ signal }) => getJson<Diff>(executionPath(id, "/diff"), signal),
+    staleTime: Infinity,
+  });
+}
+
+export function useChain(correlation: string): UseInfiniteQueryResult<InfiniteData<Chain>> {
+  return useInfiniteQuery({
+    queryKey: ["chain", correlation],
+    initialPageParam: "",
+    queryFn: ({ pageParam, signal }) =>
+      getJson<Chain>(
+        `/executions/correlation/${encodeURIComponent(correlation)}?limit=500${pageParam ? `&cursor=${encodeURIComponent(pageParam)}` : ""}`,
+        signal,
+      ),
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+  });
+}
+
+export function useStatistics(query: URLSearchParams): UseQueryResult<Statistics> {
+  const text = query.toString();
+  return useQuery({
+    queryKey: ["statistics", text],
+    queryFn: ({ signal }) => getJson<Statistics>(`/executions/statistics?${text}`, signal),
+    placeholderData: keepPreviousData,
+  });
+}
+
+export function useWorkspaces(): UseQueryResult<{ workspaces: Workspace[] }> {
+  return useQuery({
+    queryKey: ["workspaces"],
+    queryFn: ({ signal }) => getJson<{ workspaces: Workspace[] }>("/workspaces", signal),
+    staleTime: 60_000,
+  });
+}
+
+export function useHealth(): UseQueryResult<{ version: string }> {
+  return useQuery({ queryKey: ["healthz"], queryFn: ({ signal }) => getJson<{ version: string }>("/healthz", signal), refetchInterval: 10_000 });
+}
+
+/** A server that is not ready says so with 503; its answer is what the page is about. */
+export function useReadiness(): UseQueryResult<Readiness> {
+  return useQuery({
+    queryKey: ["readyz"],
+    queryFn: async ({ signal }) => (await fetch("/readyz", { signal, headers: { accept: "application/json" } })).json() as Promise<Readiness>,
+    refetchInterval: 10_000,
+  });
+}
+
+/** How many wait for a person: the badge in the navigation and in the title of the tab. */
+export function useWaiting(): number {
+  const page = useNewest(new URLSearchParams({ awaiting: "true" }), 100);
+  return page.data?.total ?? page.data?.executions.length ?? 0;
+}
+
+export type { Execution };

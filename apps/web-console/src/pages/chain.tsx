@@ -1,0 +1,313 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useMemo, useRef, useState, type JSX } from "react";
+import { Link, useNavigate, useParams, useSearchParams } from "react-router";
+
+import { Problem } from "../api/client";
+import { useChain, useDetail, useDiff } from "../api/queries";
+import type { Summary } from "../api/types";
+import { attempts, type Attempts } from "../lib/attempts";
+import { forest, rows } from "../lib/forest";
+import { useNow } from "../lib/now";
+import { statusOf, words } from "../lib/status";
+import { oneLine, plain } from "../lib/text";
+import { bar, span } from "../lib/timeline";
+import { duration, ordinal, plural } from "../lib/time";
+import { Icon } from "../ui/icon";
+import { Awaited, Badge, Card, Copy, Empty, Id, Status, Text, Time, Took, Trouble } from "../ui/kit";
+import { TreeRow, treeKeys } from "../ui/tree";
+import { useTitle } from "../ui/frame";
+
+const ROW = 36;
+// So many are loaded without being asked for; more by the button.
+const UNASKED = 10_000;
+
+export function ChainPage(): JSX.Element {
+  const correlation = useParams()["correlation"] ?? "";
+  const answer = useChain(correlation);
+  const nodes = useMemo(() => answer.data?.pages.flatMap((page) => page.executions) ?? [], [answer.data]);
+  const { hasNextPage, isFetching, isFetchNextPageError, fetchNextPage } = answer;
+  useEffect(() => {
+    if (hasNextPage && !isFetching && !isFetchNextPageError && nodes.length < UNASKED) void fetchNextPage();
+  }, [hasNextPage, isFetching, isFetchNextPageError, fetchNextPage, nodes.length]);
+  const first = answer.data?.pages[0];
+  const root = nodes.find((node) => node.execution_id === first?.root_execution_id);
+  useTitle(oneLine(root?.title) || `Chain ${correlation}`);
+  return (
+    <div className="page">
+      {answer.error && !answer.data && <h1 className="any">{plain(correlation)}</h1>}
+      <Awaited answer={answer} rows={8}>
+        {() => (
+          <>
+            <header className="stack tight">
+              <div className="crumbs">
+                <Icon name="chain" size={14} /> Chain <code className="any">{plain(correlation)}</code>
+              </div>
+              <div className="page-head">
+                <h1 className="grow any">
+                  <Text>{oneLine(root?.title, 300) || correlation}</Text>
+                </h1>
+                <Copy text={location.href} label="Copy the link">
+                  Link
+                </Copy>
+                <Copy text={`executor chain ${JSON.stringify(correlation)}`} label="Copy the command that shows this">
+                  Command
+                </Copy>
+              </div>
+              <Outcome nodes={nodes} total={first?.total_executions ?? nodes.length} />
+            </header>
+            <Card
+              title="Executions"
+              side={
+                <span className="dim num">
+                  {nodes.length < (first?.total_executions ?? 0) ? `${nodes.length.toLocaleString("en")} of ` : ""}
+                  {plural(first?.total_executions ?? nodes.length, "execution")}
+                </span>
+              }
+            >
+              <Gantt nodes={nodes} />
+              {isFetchNextPageError && <Trouble error={answer.error} again={() => void fetchNextPage()} />}
+              {hasNextPage && nodes.length >= UNASKED && (
+                <div className="more">
+                  <button type="button" className="button small" disabled={isFetching} onClick={() => void fetchNextPage()}>
+                    Load 500 more
+                  </button>
+                </div>
+              )}
+            </Card>
+            {nodes.length > 1 && <Compare nodes={nodes} />}
+          </>
+        )}
+      </Awaited>
+    </div>
+  );
+}
+
+function Outcome({ nodes, total }: { nodes: readonly Summary[]; total: number }): JSX.Element {
+  const groups = useMemo(() => attempts(nodes), [nodes]);
+  const open = groups.filter((group) => group.outcome === "open");
+  const fixed = groups.filter((group) => group.outcome === "fixed");
+  const running = groups.filter((group) => group.outcome === "running");
+  const now = useNow();
+  const whole = useMemo(() => span(nodes, now), [nodes, now]);
+  return (
+    <div className="row wrap">
+      {running.length > 0 && (
+        <Badge tone="blue" icon="running">
+          {plural(running.length, "task")} running or waiting
+        </Badge>
+      )}
+      {open.length > 0 && (
+        <Badge tone="red" icon="cross">
+          {plural(open.length, "task")} failed, nothing has fixed {open.length === 1 ? "it" : "them"}
+        </Badge>
+      )}
+      {fixed.slice(0, 5).map((group) => (
+        <Fixed key={group.fixedBy?.execution_id} group={group} />
+      ))}
+      {fixed.length > 5 && <Badge tone="green">{fixed.length - 5} more fixed</Badge>}
+      {open.length + fixed.length + running.length === 0 && (
+        <Badge tone="green" icon="check">
+          completed
+        </Badge>
+      )}
+      <span className="soft num">
+        {plural(total, "execution")}
+        {whole && `, ${duration((whole.to - whole.from) / 1000)} from first to last`}
+      </span>
+    </div>
+  );
+}
+
+function Fixed({ group }: { group: Attempts<Summary> }): JSX.Element | null {
+  const by = group.fixedBy;
+  if (!by) return null;
+  return (
+    <Link to={`/executions/${encodeURIComponent(by.execution_id)}`}>
+      <Badge tone="green" icon="check">
+        Fixed by {words(by.trigger_kind)} “{oneLine(by.title, 60) || by.execution_id}”, {ordinal(by.attempt)} attempt
+      </Badge>
+    </Link>
+  );
+}
+
+function Gantt({ nodes }: { nodes: readonly Summary[] }): JSX.Element {
+  const navigate = useNavigate();
+  const now = useNow();
+  const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
+  const shown = useMemo(() => rows(forest(nodes), collapsed), [nodes, collapsed]);
+  const whole = useMemo(() => span(nodes, now), [nodes, now]);
+  const [at, setAt] = useState(0);
+  const moved = useRef(false);
+  const box = useRef<HTMLDivElement>(null);
+  const virtual = useVirtualizer({ count: shown.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 12 });
+  const toggle = (id: string): void =>
+    setCollapsed((known) => {
+      const next = new Set(known);
+      if (!next.delete(id)) next.add(id);
+      return next;
+    });
+  useEffect(() => {
+    if (!moved.current) return;
+    moved.current = false;
+    virtual.scrollToIndex(at);
+    requestAnimationFrame(() => box.current?.querySelector<HTMLElement>("[role=treeitem][tabindex='0']")?.focus());
+  }, [at, virtual]);
+  const keys = treeKeys(shown, at, {
+    go: (index) => {
+      moved.current = true;
+      setAt(index);
+    },
+    toggle,
+    open: (id) => void navigate(`/executions/${encodeURIComponent(id)}`),
+    collapsed,
+  });
+  if (nodes.length === 0) return <Empty icon="chain" title="This chain is empty" />;
+  return (
+    <div className="gantt" ref={box} role="tree" aria-label="Executions of the chain" onKeyDown={keys} style={{ height: Math.min(shown.length * ROW + 2, 560) }}>
+      <div style={{ height: virtual.getTotalSize(), position: "relative" }} role="presentation">
+        {virtual.getVirtualItems().map((item) => {
+          const row = shown[item.index];
+          if (!row) return null;
+          const { node, children } = row.item;
+          const place = whole ? bar(node, whole, now) : null;
+          const right = place !== null && place.left + place.width > 70;
+          return (
+            <div
+              key={node.execution_id}
+              className="gantt-row"
+              role="treeitem"
+              aria-level={row.level + 1}
+              aria-setsize={-1}
+              aria-posinset={item.index + 1}
+              aria-selected={item.index === at}
+              {...(children.length > 0 ? { "aria-expanded": !collapsed.has(node.execution_id) } : {})}
+              tabIndex={item.index === at ? 0 : -1}
+              onFocus={(event) => {
+                if (event.target === event.currentTarget) setAt(item.index);
+              }}
+              style={{ transform: `translateY(${item.start}px)` }}
+            >
+              <TreeRow row={row} current={null} collapsed={collapsed} toggle={toggle} />
+              <div className="lane">
+                {place && (
+                  <>
+                    <div className="bar" data-tone={statusOf(node).tone} style={{ left: `min(${place.left}%, calc(100% - 3px))`, width: `${place.width}%` }} />
+                    <span className="bar-text num" style={right ? { right: `calc(${100 - place.left}% + 6px)` } : { left: `calc(${place.left + place.width}% + 8px)` }}>
+                      <Took of={node} />
+                    </span>
+                  </>
+                )}
+              </div>
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+function Compare({ nodes }: { nodes: readonly Summary[] }): JSX.Element {
+  const [params, setParams] = useSearchParams();
+  const groups = useMemo(() => attempts(nodes), [nodes]);
+  const tried = groups.find((group) => group.members.length > 1)?.members ?? [];
+  const left = params.get("left") ?? tried[0]?.execution_id ?? "";
+  const right = params.get("right") ?? tried.at(-1)?.execution_id ?? "";
+  const choose = (side: "left" | "right", id: string): void =>
+    setParams((known) => {
+      const next = new URLSearchParams(known);
+      next.set(side, id);
+      return next;
+    }, { replace: true });
+  const none = (
+    <option key="" value="" disabled>
+      choose one
+    </option>
+  );
+  const options = nodes.slice(0, 500).map((node) => (
+    <option key={node.execution_id} value={node.execution_id}>
+      {plain(node.execution_id).slice(-8)} {statusOf(node).word}: {oneLine(node.title, 60)}
+    </option>
+  ));
+  return (
+    <Card title="Compare two attempts">
+      <div className="card-body stack tight">
+        <div className="columns">
+          {(["left", "right"] as const).map((side) => (
+            <label key={side} className="field">
+              {side === "left" ? "This" : "with this"}
+              <select className="input" value={side === "left" ? left : right} onChange={(event) => choose(side, event.target.value)}>
+                {none}
+                {options}
+              </select>
+            </label>
+          ))}
+        </div>
+      </div>
+      {left && right && left !== right && <Comparison left={left} right={right} />}
+    </Card>
+  );
+}
+
+function Comparison({ left, right }: { left: string; right: string }): JSX.Element {
+  const details = [useDetail(left), useDetail(right)] as const;
+  const diffs = [useDiff(left), useDiff(right)] as const;
+  const failed = [...details, ...diffs].find((answer) => answer.error && !answer.data && !(answer.error instanceof Problem && answer.error.code === "artifact_not_found"));
+  const records = details.map((answer) => answer.data?.execution);
+  const paths = [...new Set(diffs.flatMap((answer) => answer.data?.files.map((file) => file.path) ?? []))].sort();
+  const fact = (name: string, show: (record: NonNullable<(typeof records)[number]>) => JSX.Element | string): JSX.Element => (
+    <tr>
+      <th scope="row">{name}</th>
+      {records.map((record, index) => (
+        <td key={index} className="any">
+          {record ? show(record) : "…"}
+        </td>
+      ))}
+    </tr>
+  );
+  return (
+    <>
+      <table className="table">
+        <tbody>
+          {fact("Execution", (record) => (
+            <Link className="link" to={`/executions/${encodeURIComponent(record.execution_id)}`}>
+              <Id id={record.execution_id} />
+            </Link>
+          ))}
+          {fact("Outcome", (record) => <Status of={record} />)}
+          {fact("Error", (record) => <Text>{oneLine(record.error_message, 300) || "none"}</Text>)}
+          {fact("Started", (record) => <Time at={record.started_at} />)}
+          {fact("Took", (record) => <Took of={record} />)}
+          {fact("Change", (record) => (records[0]?.checksum === records[1]?.checksum ? "the same" : <code>{record.checksum.slice(0, 12)}</code>))}
+          {paths.map((path) => {
+            const files = diffs.map((answer) => answer.data?.files.find((file) => file.path === path));
+            const same = files[0] && files[1] && files[0].new_sha256 === files[1].new_sha256 && files[0].operation === files[1].operation;
+            return (
+              <tr key={path}>
+                <th scope="row" className="any">
+                  <code>{plain(path)}</code>
+                </th>
+                {files.map((file, index) => (
+                  <td key={index}>
+                    {file === undefined ? (
+                      <span className="dim">not touched</span>
+                    ) : (
+                      <span className="row wrap">
+                        {file.operation} <span className="plus">+{file.lines_added ?? 0}</span> <span className="minus">−{file.lines_removed ?? 0}</span>
+                        {same ? <Badge>the same</Badge> : files[1 - index] && <Badge tone="amber">differs</Badge>}
+                      </span>
+                    )}
+                  </td>
+                ))}
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+      {failed?.error && (
+        <div className="card-body">
+          <Trouble error={failed.error} again={() => void failed.refetch()} />
+        </div>
+      )}
+    </>
+  );
+}
