@@ -80,7 +80,7 @@ def test_a_condition_means_the_row_asked_about(engine: str) -> None:
     """None brings `executions` along a second time, as a subquery compiled by itself would."""
     for name, query in compile_all(engine).items():
         if name.startswith("where_"):
-            assert not re.search(r"(FROM|,) executions( |$)", query.text), name
+            assert not re.search(r"(FROM|,) executions(?! AS )( |$)", query.text), name
 
 
 def test_what_would_be_worked_out_at_run_time_is_refused() -> None:

@@ -69,7 +69,7 @@ from executor.schema import (
     test_results,
     workspaces,
 )
-from executor.storage.constructs import Bytewise, CrossJoin, EndsWith, OneOf, RowKey
+from executor.storage.constructs import Bytewise, CrossJoin, EndsWith, LookupJoin, OneOf, RowKey
 
 # The ledger belongs to the migrations; only the day of one entry is asked for here.
 schema_migrations: Final = table("schema_migrations", column("version", Integer), column("applied_at", Text))
@@ -336,13 +336,12 @@ def select_ancestors() -> Select[Any]:
     row = executions.alias("child")
     up = up.union_all(
         select(row.c.parent_execution_id, up.c.depth + ONE)
-        .select_from(CrossJoin(up, row))
-        .where(row.c.execution_id == up.c.id, up.c.depth < number_parameter("depth"))
+        .select_from(LookupJoin(up, row, row.c.execution_id == up.c.id))
+        .where(up.c.depth < number_parameter("depth"))
     )
     return (
         select(*record_columns())
-        .select_from(CrossJoin(up, executions))
-        .where(e.execution_id == up.c.id)
+        .select_from(LookupJoin(up, executions, e.execution_id == up.c.id))
         .order_by(up.c.depth)
     )
 
@@ -364,9 +363,8 @@ def _descending() -> CTE:
     below = executions.alias("below")
     return down.union_all(
         select(below.c.execution_id, RowKey(below), down.c.depth + ONE, below.c.started_at)
-        .select_from(CrossJoin(down, below))
+        .select_from(LookupJoin(down, below, below.c.parent_execution_id == down.c.id))
         .where(
-            below.c.parent_execution_id == down.c.id,
             down.c.depth < number_parameter("depth"),
             or_(down.c.depth == literal_column("0"), down.c.id != start),
         )
@@ -383,8 +381,8 @@ def select_descendants() -> Select[Any]:
     down = _descending()
     return (
         select(*record_columns(), down.c.depth)
-        .select_from(CrossJoin(down, executions))
-        .where(RowKey(executions) == down.c.key, _below(down))
+        .select_from(LookupJoin(down, executions, RowKey(executions) == down.c.key))
+        .where(_below(down))
         .limit(number_parameter("limit"))
     )
 
@@ -399,10 +397,8 @@ def select_first_descendants() -> Select[Any]:
         .limit(number_parameter("limit"))
         .subquery("first")
     )
-    return (
-        select(*record_columns(), first.c.depth)
-        .select_from(CrossJoin(first, executions))
-        .where(RowKey(executions) == first.c.key)
+    return select(*record_columns(), first.c.depth).select_from(
+        LookupJoin(first, executions, RowKey(executions) == first.c.key)
     )
 
 
@@ -446,9 +442,8 @@ def _attempt_tree(start: ColumnElement[str], *, inside: bool) -> CTE:
     row = executions.alias("attempt")
     up = up.union(
         select(row.c.parent_execution_id)
-        .select_from(CrossJoin(up, row))
+        .select_from(LookupJoin(up, row, row.c.execution_id == up.c.id))
         .where(
-            row.c.execution_id == up.c.id,
             _seen_from(up.c.id, row.c.parent_execution_id).is_not(None),
             _seen_from(up.c.id, row.c.trigger_kind).in_(attempt),
         )
@@ -457,9 +452,8 @@ def _attempt_tree(start: ColumnElement[str], *, inside: bool) -> CTE:
     other = executions.alias("other")
     return tree.union(
         select(other.c.execution_id)
-        .select_from(CrossJoin(tree, other))
+        .select_from(LookupJoin(tree, other, other.c.parent_execution_id == tree.c.id))
         .where(
-            other.c.parent_execution_id == tree.c.id,
             _seen_from(tree.c.id, other.c.trigger_kind).in_(attempt),
         )
     )
@@ -469,8 +463,7 @@ def select_attempt_tree() -> Select[Any]:
     tree = _attempt_tree(text_parameter("execution_id"), inside=False)
     return (
         select(*record_columns())
-        .select_from(CrossJoin(tree, executions))
-        .where(e.execution_id == tree.c.id)
+        .select_from(LookupJoin(tree, executions, e.execution_id == tree.c.id))
         .order_by(e.started_at, e.execution_id)
         .limit(number_parameter("limit"))
     )
@@ -523,9 +516,8 @@ def unsettled() -> ColumnElement[bool]:
     )
     made_up = exists(
         select(ONE)
-        .select_from(CrossJoin(tree, other))
+        .select_from(LookupJoin(tree, other, other.c.execution_id == tree.c.id))
         .where(
-            other.c.execution_id == tree.c.id,
             _seen_from(tree.c.id, other.c.status) == word(ExecutionStatus.COMPLETED),
             _seen_from(tree.c.id, other.c.started_at) > e.started_at,
             ~reverted,

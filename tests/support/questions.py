@@ -1,0 +1,79 @@
+"""What a store is asked in the tests of query plans, by name, and the executions it is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from executor.models.execution import ExecutionFilter
+from executor.storage.store import ExecutionStore
+from executor.testing.contract.lists import PARAMETERS
+from executor.testing.factories import row
+
+OF_ONE_FAMILY: Final = (
+    *("lineage", "cut lineage", "chain", "attempt tree", "is_unresolved", "events", "links", "steps"),
+    *("approval", "approvals", "expired approvals", "test results", "test history"),
+)
+
+
+def ask(store: ExecutionStore, question: str) -> Any:
+    """What the store answers."""
+    if question == "list":
+        return store.list_executions(limit=20)
+    if question.startswith("list "):
+        values = dict(PARAMETERS[question.removeprefix("list ")])
+        if "workspace" in values:
+            values["workspace"] = tuple(v.replace("@own", store.workspace_id) for v in values["workspace"])
+        page = store.list_executions(ExecutionFilter(**values), 2, with_total=True)
+        return store.list_executions(ExecutionFilter(**values), 2, page.next_cursor)
+    questions: dict[str, Callable[[], Any]] = {
+        "lineage": lambda: store.get_execution_lineage("e0500"),
+        "cut lineage": lambda: store.get_execution_lineage("e0000", depth=2, limit=2),
+        "chain": lambda: (
+            store.list_executions_by_correlation("e0000"),
+            store.get_root_execution("e0000"),
+        ),
+        "attempt tree": lambda: store.get_attempt_tree("e0500"),
+        "is_unresolved": lambda: store.is_unresolved("e0500"),
+        "statistics": store.get_statistics,
+        "by_plan": lambda: store.list_executions_by_plan("plan_1"),
+        "unended": store.list_unended,
+        "find_completed_by_checksum": lambda: store.find_completed_by_checksum("abc"),
+        "steps": lambda: store.get_execution_steps("e0500"),
+        "count_steps": store.count_steps,
+        "events": lambda: (store.list_events("e0500"), store.list_events("e0500", tail=1)),
+        "events after": lambda: (store.read_events_after(5), store.last_event_position()),
+        "links": lambda: store.list_links("e0500"),
+        "approval": lambda: store.get_approval("e0500"),
+        "approvals": lambda: store.list_approvals("e0500", "sum500"),
+        "expired approvals": lambda: store.list_expired_approvals(datetime(2026, 1, 1, tzinfo=UTC)),
+        "test results": lambda: store.list_test_results("e0500"),
+        "test history": lambda: store.list_test_history("test_0"),
+        "prefix": lambda: store.resolve_execution_id("e050", workspace_id=None),
+    }
+    return questions[question]()
+
+
+def families() -> Iterator[dict[str, Any]]:
+    """Families of ten, one of 1,000 children and a chain of 100."""
+    for number in range(3000):
+        parent = number - 1 if number % 10 else None
+        if 1000 <= number < 2000:
+            parent = 999
+        if 2001 <= number < 2100:
+            parent = number - 1
+        yield row(
+            f"e{number:04}",
+            parent_execution_id=None if parent is None else f"e{parent:04}",
+            correlation_id=f"e{number - number % 10:04}",
+            trigger_kind=("manual", "retry", "repair", "agent")[number % 4],
+            status=("completed", "failed", "rolled_back", "pending")[number % 4],
+            verdict=("allow", "need_approval")[number % 2],
+            risk_level=("low", "high")[number % 2],
+            run_id=f"run/{number // 500}" if number % 7 == 0 else None,
+            plan_id=f"plan_{number}",
+            checksum=f"sum{number}",
+            workspace_id=None if number % 5 else "ws_other",
+            started_at=f"2026-01-01T00:{number // 60:02}:{number % 60:02}.000000Z",
+        )
