@@ -26,7 +26,7 @@ from executor.host.git import find_workspace
 from executor.host.origin import Origin, account_name, approval_refusal, find_origin
 from executor.host.recovery import Recovery
 from executor.host.reports import check_report_path
-from executor.host.settings import load_checks, write_defaults
+from executor.host.settings import load_checks, load_health_checks, write_defaults
 from executor.models.approval import Approval
 from executor.models.change import Changeset, FileChange
 from executor.models.decision import GovernanceDecision
@@ -232,6 +232,7 @@ class Runtime:
             workspace_id=self.workspace_id,
             now=self._clock(),
             verification=checks,
+            health_checks=load_health_checks(self.root),
             title=title,
             why=why,
             trigger_kind=origin.trigger_kind,

@@ -58,6 +58,8 @@ class Progress:
             case EventType.DRIFT:
                 paths = [*(data.get("changed") or ()), *(data.get("removed") or ())]
                 self._details.append(f"changed {', '.join(map(str, paths[:3]))}")
+            case EventType.HEALTH_WARNING:
+                self._details.append(f"warning: {data.get('message')}")
             case EventType.RECOVERED:
                 self._line("↩", f"recovered {safe(str(data.get('outcome')))}", "yellow")
             case EventType.ROLLBACK_END:

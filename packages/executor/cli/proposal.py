@@ -10,7 +10,7 @@ import click
 
 from executor.cli.application import Application, json_option, pass_application, with_options
 from executor.cli.exit_codes import ExitCode
-from executor.cli.text import ago, one_line, utc_now
+from executor.cli.text import ago, duration, one_line, utc_now
 from executor.errors import InvalidSettings
 from executor.models.execution import ExecutionRecord, TriggerKind
 
@@ -146,6 +146,12 @@ def show_proposal(app: Application, proposal: Proposal, as_json: bool) -> int:
         app.print(f"verify: {one_line(check.name)}{why}")
     if not plan.verification:
         app.print("verify: nothing")
+    for health in plan.health_checks:
+        wish = "" if health.critical else ", a warning only"
+        tries = f", {health.retries + 1} tries" if health.retries else ""
+        within = f"within {duration(health.deadline_seconds)}"
+        what = f"{health.kind.value} {one_line(health.target)}"
+        app.print(f"health: {one_line(health.name)}  ({what}{tries}, {within}{wish})")
     app.print(
         f"gate: {decision.verdict.value.replace('_', ' ')} by the policy {one_line(decision.policy_name)}"
     )

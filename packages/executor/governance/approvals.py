@@ -95,4 +95,5 @@ def difference(approval: Approval, plan: ChangePlan, decision: GovernanceDecisio
 
 
 def _commands(plan: ChangePlan) -> tuple[tuple[str, ...], ...]:
-    return tuple(check.argv for check in (*plan.verification, *plan.health_checks))
+    asked = (check.asks for check in plan.health_checks)
+    return (*(check.argv for check in plan.verification), *asked)

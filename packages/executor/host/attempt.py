@@ -34,6 +34,8 @@ from executor.host.artifacts import RESCUED
 from executor.host.cause import cause_line
 from executor.host.checks import CheckResult, run_check
 from executor.host.effects import CheckEffects, Problems
+from executor.host.health import failure as health_failure
+from executor.host.health import run_health_check
 from executor.host.lock import WorkspaceLock
 from executor.host.reports import (
     UnreadableReport,
@@ -63,12 +65,13 @@ if TYPE_CHECKING:
     from executor.models.change import Changeset
     from executor.models.decision import GovernanceDecision
     from executor.models.execution import TestResult
-    from executor.models.plan import ChangePlan
+    from executor.models.plan import ChangePlan, HealthCheck
     from executor.models.times import Clock
     from executor.storage.base import ExecutionStorage
 
 CHECK_FAILED: Final = "check_failed"
 CHECK_TIMED_OUT: Final = "check_timed_out"
+HEALTH_FAILED: Final = "health_check_failed"
 DRIFTED: Final = "drift"
 DENIED: Final = "denied"
 # Failing tests of one check that become events; their results are all kept.
@@ -190,12 +193,9 @@ class Attempt:
                     self._validate(held)
                     self._backup()
                     self._apply()
-                    self._check_all(self._plan.verification, StepName.VERIFY, ExecutionStatus.VERIFYING)
+                    self._verify()
                     self._verified = bool(self._plan.verification)
-                    self._check_all(
-                        self._plan.health_checks, StepName.HEALTH, ExecutionStatus.HEALTH_CHECKING
-                    )
-                    self._healthy = bool(self._plan.health_checks)
+                    self._look_after_health()
                     self._commit()
                 except Stopped as stopped:
                     self._undo(stopped)
@@ -300,27 +300,16 @@ class Attempt:
                 ]
             )
 
-    def _check_all(self, checks: tuple[Check, ...], name: StepName, status: ExecutionStatus) -> None:
-        for check in checks:
-            with self._step(name, status, log=True) as step:
-                assert step.log is not None
-                if self._effects is None:
-                    around = self._around
-                    self._effects = CheckEffects.watch(
-                        self._in_progress, around.tree, around.state, around.environ
-                    )
+    def _verify(self) -> None:
+        name = StepName.VERIFY
+        for check in self._plan.verification:
+            with self._step(name, ExecutionStatus.VERIFYING, log=True) as step:
                 report = self._folder.raw_report(self._step_num)
                 seen = look_at_reports(self._around.tree.root, check)
-                result = run_check(
-                    structs.replace(check, argv=with_report(check.argv, report))
-                    if not check.shell
-                    else check,
-                    cwd=self._around.tree.root,
-                    log_path=step.log,
-                    environment=self._environment,
-                    redactor=self._around.redactor,
-                    cancel=self._cancel,
-                )
+                reporting = check
+                if not check.shell:
+                    reporting = structs.replace(check, argv=with_report(check.argv, report))
+                result = self._run(reporting, step)
                 output = _output(check, result, step.log_name)
                 failing = self._take_reports(name, report, seen, output)
                 self._recorder.emit(EventType.COMMAND_OUTPUT, output)
@@ -330,9 +319,54 @@ class Attempt:
                     raise _interrupted(name)
                 if not result.passed:
                     raise _failed_check(name, check, result)
-                if drift.changes and self._plan.drift is DriftRule.FAIL:
-                    changed = _some(drift.changed_paths)
-                    raise Stopped(name, DRIFTED, f"{check.name} changed {changed}; checks must not")
+                self._refuse_drift(drift, name, check.name)
+
+    def _look_after_health(self) -> None:
+        name = StepName.HEALTH
+        warned = False
+        for check in self._plan.health_checks:
+            with self._step(name, ExecutionStatus.HEALTH_CHECKING, log=True) as step:
+                result, tries = run_health_check(check, partial(self._run, step=step), self._cancel)
+                self._recorder.emit(EventType.COMMAND_OUTPUT, _output(check, result, step.log_name))
+                drift = self._note_drift()
+                if self._cancel.is_set():
+                    raise _interrupted(name)
+                self._refuse_drift(drift, name, check.name)
+                if result.passed:
+                    continue
+                message = health_failure(check, result, tries)
+                found = {
+                    "check": check.name,
+                    "kind": check.kind.value,
+                    "target": check.target,
+                    "tries": tries,
+                    "message": message,
+                }
+                if check.critical:
+                    self._recorder.emit(EventType.HEALTH_CHECK_FAILED, found)
+                    raise Stopped(name, HEALTH_FAILED, message)
+                warned = True
+                self._recorder.emit(EventType.HEALTH_WARNING, found)
+        self._healthy = bool(self._plan.health_checks) and not warned
+
+    def _run(self, check: Check, step: _Step) -> CheckResult:
+        assert step.log is not None
+        around = self._around
+        if self._effects is None:
+            self._effects = CheckEffects.watch(self._in_progress, around.tree, around.state, around.environ)
+        return run_check(
+            check,
+            cwd=around.tree.root,
+            log_path=step.log,
+            environment=self._environment,
+            redactor=around.redactor,
+            cancel=self._cancel,
+        )
+
+    def _refuse_drift(self, drift: Drift, name: StepName, check: str) -> None:
+        if drift.changes and self._plan.drift is DriftRule.FAIL:
+            changed = _some(drift.changed_paths)
+            raise Stopped(name, DRIFTED, f"{check} changed {changed}; checks must not")
 
     def _take_reports(
         self, name: StepName, report: Path, seen: Sequence[Seen], output: dict[str, object]
@@ -544,7 +578,7 @@ def _failed_test(result: TestResult) -> dict[str, object]:
     }
 
 
-def _output(check: Check, result: CheckResult, log_name: str | None) -> dict[str, object]:
+def _output(check: Check | HealthCheck, result: CheckResult, log_name: str | None) -> dict[str, object]:
     """The fields of `command_output`: a reference to the log, not what it holds."""
     fields: dict[str, object] = {
         "command": check.name,

@@ -624,7 +624,8 @@ class HostExecutor:
         wait_seconds: float,
     ) -> Attempt:
         plan, changeset, decision = documents
-        names = {name for check in (*plan.verification, *plan.health_checks) for name in check.environment}
+        names = {name for check in plan.verification for name in check.environment}
+        names.update(name for check in plan.health_checks for name in check.environment)
         link = Link(
             record.execution_id,
             record.correlation_id or record.execution_id,

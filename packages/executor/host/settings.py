@@ -6,17 +6,20 @@ They are always the work tree's own, also where the state is kept elsewhere or s
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from executor.errors import InvalidPolicy, InvalidSettings
+from executor.errors import InvalidPolicy
 from executor.governance.policy import BUILT_IN, Policy
 from executor.host.files import reporting
 from executor.storage.location import STATE_DIRECTORY, create_state_directory
 
+if TYPE_CHECKING:
+    from executor.models.plan import HealthCheck
+
 POLICY_FILE: Final = "policy.yaml"
 CONFIG_FILE: Final = "config.toml"
+_CONFIG_NAME: Final = f"{STATE_DIRECTORY}/{CONFIG_FILE}"
 
 _CONFIG: Final = """\
 # Settings of Executor for this workspace. This file belongs in git, like policy.yaml beside it.
@@ -25,6 +28,18 @@ _CONFIG: Final = """\
 # The checks that requests over HTTP may name. A request that names none gets all of them.
 # [checks]
 # tests = "pytest -q"
+
+# What has to be well after a change was verified: http, tcp, process or command. All other keys have defaults.
+# [health.web]
+# http = "http://127.0.0.1:8080/health"
+# status = 200              # or a list; without it any 2xx
+# body = "ok"               # a regular expression
+# hosts = []                # where a redirect may lead, besides the same host
+# critical = true           # false: warn, and keep the change
+# retries = 5
+# interval = 1.0            # seconds between two tries
+# timeout = 5.0             # seconds a try may take
+# deadline = 60.0           # seconds all of them may take
 """
 
 
@@ -55,23 +70,29 @@ def load_policy(root: Path) -> Policy:
 
 def load_checks(root: Path) -> dict[str, str]:
     """The command lines of `[checks]` in `config.toml`, by name. Raises InvalidSettings."""
+    from executor.host.config import read_checks
+
+    return read_checks(_config(root), _CONFIG_NAME)
+
+
+def load_health_checks(root: Path) -> list[HealthCheck]:
+    """The checks of `[health.NAME]` in `config.toml`. Raises InvalidSettings."""
+    settings = _config(root)
+    if not settings:
+        return []
+    from executor.host.config import read_health
+
+    return read_health(settings, _CONFIG_NAME)
+
+
+def _config(root: Path) -> dict[str, Any]:
     file = root / STATE_DIRECTORY / CONFIG_FILE
-    name = f"{STATE_DIRECTORY}/{CONFIG_FILE}"
-    try:
-        settings = tomllib.loads(file.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    if not file.exists():
         return {}
-    except OSError as cause:
-        raise InvalidSettings(f"{name} cannot be read: {cause.strerror}") from cause
-    except ValueError as cause:
-        raise InvalidSettings(f"{name}: {cause}") from cause
-    unknown = sorted(settings.keys() - {"checks"})
-    if unknown:
-        raise InvalidSettings(f"{name}: there is no setting {unknown[0]!r}; it knows [checks]")
-    checks = settings.get("checks", {})
-    if not isinstance(checks, dict) or not all(isinstance(text, str) and text for text in checks.values()):
-        raise InvalidSettings(f'{name}: [checks] holds names and command lines, such as tests = "pytest -q"')
-    return checks
+    # Here, because most workspaces have no settings.
+    from executor.host.config import read_config
+
+    return read_config(file, _CONFIG_NAME)
 
 
 def write_defaults(root: Path) -> list[Path]:

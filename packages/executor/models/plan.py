@@ -29,6 +29,44 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reports: tuple[str, ...] = ()
 
 
+class HealthKind(StrEnum):
+    """What a health check looks at."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    PROCESS = "process"
+    COMMAND = "command"
+
+
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A look at a running service after a change was verified.
+
+    `target` is the URL, HOST:PORT, name of a process or command line; `argv` is the command. An answer is well
+    with one of `status` (2xx when empty) and a body in which the regular expression `body` is found; redirects
+    are followed to the same host and to `hosts`. A try takes `timeout_seconds` at most, all tries together
+    `deadline_seconds`. A check that is not `critical` warns.
+    """
+
+    name: str
+    kind: HealthKind
+    target: str
+    argv: tuple[str, ...] = ()
+    status: tuple[int, ...] = ()
+    body: str | None = None
+    hosts: tuple[str, ...] = ()
+    critical: bool = True
+    retries: int = 0
+    interval_seconds: float = 1.0
+    timeout_seconds: float = 5.0
+    deadline_seconds: float = 60.0
+    environment: tuple[str, ...] = ()
+
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """What somebody who approves it approves."""
+        return self.argv or (self.kind.value, self.target)
+
+
 class RiskReason(msgspec.Struct, frozen=True, kw_only=True):
     """One reason for a risk level: the level it asks for, and what was seen."""
 
@@ -62,7 +100,7 @@ class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
     proposed_risk: RiskLevel
     risk_reasons: tuple[RiskReason, ...]
     verification: tuple[Check, ...]
-    health_checks: tuple[Check, ...]
+    health_checks: tuple[HealthCheck, ...]
     rollback: str
     drift: DriftRule
     created_at: str

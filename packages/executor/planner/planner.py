@@ -10,7 +10,7 @@ from executor.models.change import Changeset, Operation
 from executor.models.execution import TriggerKind
 from executor.models.hint import Hint
 from executor.models.ids import new_id
-from executor.models.plan import ChangePlan, Check, DriftRule, RiskReason
+from executor.models.plan import ChangePlan, Check, DriftRule, HealthCheck, RiskReason
 from executor.models.risk import highest
 from executor.models.times import format_time
 from executor.planner.commands import read_check
@@ -35,7 +35,7 @@ def plan_change(
     workspace_id: str,
     now: datetime,
     verification: Sequence[Check] = (),
-    health_checks: Sequence[Check] = (),
+    health_checks: Sequence[HealthCheck] = (),
     title: str | None = None,
     why: str | None = None,
     trigger_kind: TriggerKind = TriggerKind.MANUAL,

@@ -1,0 +1,139 @@
+"""`config.toml` as it is read: every key is known, and a mistake names the file, the table and the key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from executor.errors import InvalidSettings
+from executor.host.environment import check_name
+from executor.models.command_line import split_command
+from executor.models.plan import HealthCheck, HealthKind
+
+CONFIG_TABLES: Final = ("checks", "health")
+
+_Seconds = Annotated[float, Meta(gt=0, le=3600)]
+_Status = Annotated[int, Meta(ge=100, le=599)]
+_TARGET: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):(\d{1,5})")
+
+
+class _Health(Struct, forbid_unknown_fields=True, kw_only=True):
+    """One `[health.NAME]`: exactly one of the first four says what is looked at."""
+
+    http: str | None = None
+    tcp: str | None = None
+    process: str | None = None
+    command: str | None = None
+    status: _Status | list[_Status] = msgspec.field(default_factory=list)
+    body: str | None = None
+    hosts: list[str] = msgspec.field(default_factory=list)
+    critical: bool = True
+    retries: Annotated[int, Meta(ge=0, le=1000)] = 0
+    interval: _Seconds = 1.0
+    timeout: _Seconds = 5.0
+    deadline: _Seconds = 60.0
+    env: list[str] = msgspec.field(default_factory=list)
+
+
+def read_config(file: Path, name: str) -> dict[str, Any]:
+    """The tables of the file; none where there is no file. Raises InvalidSettings."""
+    try:
+        settings = tomllib.loads(file.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as cause:
+        raise InvalidSettings(f"{name} cannot be read: {cause.strerror}") from cause
+    except ValueError as cause:
+        raise InvalidSettings(f"{name}: {cause}") from cause
+    unknown = sorted(settings.keys() - set(CONFIG_TABLES))
+    if unknown:
+        known = ", ".join(f"[{table}]" for table in CONFIG_TABLES)
+        raise InvalidSettings(f"{name}: there is no setting {unknown[0]!r}; it knows {known}")
+    return settings
+
+
+def read_checks(settings: Mapping[str, Any], name: str) -> dict[str, str]:
+    """`[checks]`: command lines by name. Raises InvalidSettings."""
+    checks = settings.get("checks", {})
+    if not isinstance(checks, dict) or not all(isinstance(text, str) and text for text in checks.values()):
+        raise InvalidSettings(f'{name}: [checks] holds names and command lines, such as tests = "pytest -q"')
+    return checks
+
+
+def read_health(settings: Mapping[str, Any], name: str) -> list[HealthCheck]:
+    """`[health.NAME]`, in the order of the file. Raises InvalidSettings."""
+    tables = settings.get("health", {})
+    if not isinstance(tables, dict):
+        raise InvalidSettings(f"{name}: [health] holds a table for each health check: [health.NAME]")
+    found = []
+    for title, table in tables.items():
+        where = f"{name}: [health.{title}]"
+        try:
+            found.append(_health_check(title, msgspec.convert(table, _Health)))
+        except msgspec.ValidationError as cause:
+            raise InvalidSettings(f"{where}: {_told(str(cause))}") from cause
+        except (ValueError, InvalidSettings) as cause:
+            raise InvalidSettings(f"{where}: {cause}") from cause
+    return found
+
+
+def _health_check(title: str, table: _Health) -> HealthCheck:
+    given = [kind for kind in HealthKind if getattr(table, kind.value) is not None]
+    if len(given) != 1:
+        raise ValueError("give exactly one of http, tcp, process and command")
+    (kind,) = given
+    target = str(getattr(table, kind.value)).strip()
+    argv: tuple[str, ...] = ()
+    if kind is not HealthKind.HTTP and (table.status or table.body is not None or table.hosts):
+        raise ValueError("status, body and hosts belong to http")
+    if kind is not HealthKind.COMMAND and table.env:
+        raise ValueError("env belongs to command")
+    match kind:
+        case HealthKind.HTTP:
+            parts = urlsplit(target)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+                raise ValueError("http: give a URL such as http://127.0.0.1:8080/health, without a user")
+            _ = parts.port
+        case HealthKind.TCP:
+            place = _TARGET.fullmatch(target)
+            if place is None or not 0 < int(place[2]) < 65_536:
+                raise ValueError("tcp: give HOST:PORT")
+        case HealthKind.PROCESS:
+            if not target or "/" in target:
+                raise ValueError("process: give the name of a program, without its path")
+        case HealthKind.COMMAND:
+            argv = split_command(target)
+    if table.body is not None:
+        try:
+            re.compile(table.body)
+        except re.error as cause:
+            raise ValueError(f"body: this is no regular expression: {cause}") from cause
+    status = table.status if isinstance(table.status, list) else [table.status]
+    return HealthCheck(
+        name=title,
+        kind=kind,
+        target=target,
+        argv=argv,
+        status=tuple(status),
+        body=table.body,
+        hosts=tuple(table.hosts),
+        critical=table.critical,
+        retries=table.retries,
+        interval_seconds=table.interval,
+        timeout_seconds=table.timeout,
+        deadline_seconds=table.deadline,
+        environment=tuple(check_name(variable) for variable in table.env),
+    )
+
+
+def _told(message: str) -> str:
+    """With the key in front, as the file has it."""
+    text, _, place = message.partition(" - at `$.")
+    return f"{place.rstrip('`')}: {text}" if place else text
