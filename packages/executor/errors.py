@@ -28,6 +28,7 @@ ExecutorError
 │   ├── StepNotFound
 │   ├── CorrelationNotFound
 │   ├── ArtifactNotFound
+│   ├── TokenNotFound
 │   └── WorkspaceNotFound              no such directory, or not one Executor may work in
 ├── Conflict (ValueError)              the world is not as the operation needs it
 │   ├── ExecutionExists                same id, other content
@@ -331,6 +332,16 @@ class ArtifactNotFound(NotFound):
     def __init__(self, execution_id: str, name: str) -> None:
         self.execution_id, self.name = execution_id, name
         super().__init__(f"execution {execution_id!r} has no artifact {name!r}")
+
+
+class TokenNotFound(NotFound):
+    """No token has this id."""
+
+    code = "token_not_found"
+
+    def __init__(self, token_id: str) -> None:
+        self.token_id = token_id
+        super().__init__(f"no token {token_id!r}; `executor token list` shows what there is")
 
 
 class WorkspaceNotFound(NotFound):

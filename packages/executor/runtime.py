@@ -361,6 +361,9 @@ class Runtime:
         if refused is not None:
             raise ApprovalRefused(execution_id, refused)
         record = self.store.get_execution(execution_id)
+        if approver is not None and record is not None and record.actor == approver:
+            # What the policy lets a person do at a terminal, a program does not do for itself.
+            raise ApprovalRefused(execution_id, f"{approver} proposed it; somebody else has to approve it")
         if record is not None and record.awaiting_approval:
             given = self.store.get_approval(execution_id)
             if given is not None:

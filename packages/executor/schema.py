@@ -336,3 +336,18 @@ def get_db_connection(db: str | os.PathLike[str]) -> Any:
     connection = connect(target)
     connection.row_factory = sqlite3.Row
     return connection
+
+
+# version 8. Of a secret only its SHA-256 is kept. The same on every node.
+tokens: Final = Table(
+    "tokens",
+    metadata,
+    Column("token_id", KEY, primary_key=True),
+    Column("kind", KEY, nullable=False),
+    Column("name", KEY, nullable=False),
+    Column("scopes", KEY, nullable=False),
+    Column("secret_sha256", KEY, nullable=False),
+    Column("created_at", KEY, nullable=False),
+    Column("valid_until", KEY),
+    Column("revoked_at", KEY),
+)

@@ -86,7 +86,7 @@ class TestWhoAsks:
 class TestSession:
     def test_the_url_works_once(self, api: TestClient, tmp_path: Path) -> None:
         with client(tmp_path) as api:
-            key = api.app.state.access.sessions.new_key()  # type: ignore[attr-defined]
+            key = api.app.state.access.new_key()  # type: ignore[attr-defined]
             first = api.get("/ui/session", params={"key": key}, follow_redirects=False)
             second = api.get("/ui/session", params={"key": key}, follow_redirects=False)
 

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, bindparam, exists, inse
 
 import executor.storage.compile as compiling
 from executor.models.execution import EventRecord, ExecutionRecord, LinkRecord, StepRecord, WorkspaceRecord
+from executor.models.token import TokenRecord
 from executor.schema import executions
 from executor.storage.compile import (
     DIALECTS,
@@ -64,6 +65,7 @@ def test_answers_have_the_columns_of_their_records_in_order(engine: str) -> None
         StepRecord: ("select_step", "select_steps", "end_step"),
         LinkRecord: ("select_links",),
         WorkspaceRecord: ("select_workspaces", "select_workspace"),
+        TokenRecord: ("select_token", "select_tokens"),
     }
     for record, names in records.items():
         for name in names:

@@ -10,6 +10,7 @@ import pytest
 
 from executor.errors import CopyRefused, InvalidSettings, SchemaOutdated
 from executor.models.change import Changeset, FileChange, Operation, sha256
+from executor.models.token import TokenRecord
 from executor.storage import copy
 from executor.storage.copy import copy_database
 from executor.storage.store import ExecutionStore
@@ -61,6 +62,9 @@ def fill(store: ExecutionStore) -> None:
     store.add_link("f", "reverts", "e")
     store.dismiss("e", "known")
     store.register_workspace("ws_other", "host", "/there")
+    store.record_token(
+        TokenRecord("tok_1", "token", "ci", "read run", "5ec2e7", "2026-01-01T00:00:00.000000Z")
+    )
     roots = [values for values in random_rows() if values["parent_execution_id"] is None]
     store.record_many(values | {"affected_paths": None} for values in roots)
     store.record_many(row(f"many{n:04}", title="t" * 50) for n in range(4_500))
@@ -76,6 +80,7 @@ def answers(store: ExecutionStore) -> dict[str, Any]:
         "links": store.list_links("e"),
         "changeset": store.get_changeset("e"),
         "workspaces": store.list_workspaces(),
+        "tokens": store.list_tokens(),
         "statistics": store.get_statistics(),
         "unended": store.list_unended(None),
         "unresolved": [store.is_unresolved(name) for name in ("e", "f", "many0001")],

@@ -16,7 +16,7 @@ TABLES: Final = list(metadata.tables.values())
 # uniqueness.
 OF_VERSION_0: Final = {"executions", "execution_steps"}
 # The same on every node.
-REFERENCE: Final = {"workspaces", "schema_migrations"}
+REFERENCE: Final = {"workspaces", "tokens", "schema_migrations"}
 DISTRIBUTED: Final = [t for t in TABLES if t.name not in REFERENCE | OF_VERSION_0]
 
 STATEMENTS: Final = compile_all("postgresql")

@@ -27,7 +27,7 @@ def client(*workspaces: Path, **settings: Any) -> Iterator[TestClient]:
 def sign_in(opened: TestClient) -> None:
     """From here on `opened` has the session of the console."""
     assert isinstance(opened.app, FastAPI)
-    key = opened.app.state.access.sessions.new_key()
+    key = opened.app.state.access.new_key()
     answer = opened.get("/ui/session", params={"key": key}, follow_redirects=False)
     assert answer.status_code == 303, answer.text
 

@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.served = served
     app.state.feed = feed
-    app.state.access = Access(settings)
+    app.state.access = Access(settings, lambda: served.store)
     app.add_middleware(Guard, settings=settings)
     problems.install(app)
     for router in ROUTERS:
@@ -88,7 +88,12 @@ def _describe(app: FastAPI, settings: Settings) -> None:
                     "in": "cookie",
                     "name": settings.cookie,
                     "description": "Set by the URL `executor serve` prints; the name ends with the port.",
-                }
+                },
+                operation.TOKEN_SCHEME: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "`executor token create` makes one; `x-scope` says which scope it needs.",
+                },
             }
         return app.openapi_schema or document
 

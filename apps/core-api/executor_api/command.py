@@ -33,7 +33,12 @@ class _Application(Protocol):
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="A workspace to serve (repeatable; the current one). Several share the database of EXECUTOR_DATABASE_URL.",
 )
-@click.option("--host", default=DEFAULT_HOST, show_default=True, help="The loopback address to listen at.")
+@click.option(
+    "--host",
+    default=DEFAULT_HOST,
+    show_default=True,
+    help="The address to listen at; all but the loopback need tokens.",
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), help=f"The port ({DEFAULT_PORT}, or the next free one)."
 )
@@ -58,8 +63,6 @@ def serve(
         if port is None and chosen != DEFAULT_PORT:
             app.note(f"port {DEFAULT_PORT} is taken; using {chosen}")
         settings = Settings(workspaces=workspaces or (app.root,), host=host, port=chosen, allowed_hosts=hosts)
-        if not settings.loopback:
-            raise InvalidSettings(f"{host} can be reached from other machines; listen at {DEFAULT_HOST}")
         _run(app, settings, listening)
 
 
@@ -92,8 +95,14 @@ def _run(app: _Application, settings: Settings, listening: socket.socket) -> Non
     application = create_app(settings)
     # Opening now: what is wrong with the database is said here, not to the first who asks.
     application.state.served.store  # noqa: B018
+    access = application.state.access
+    if not settings.loopback and not access.any_token():
+        raise InvalidSettings(
+            f"{settings.host} can be reached from other machines, where everybody needs a token and there is none; "
+            "make one: executor token create NAME --scope read"
+        )
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
-    key = application.state.access.sessions.new_key()
+    key = access.new_key()
     app.print(f"http://{name}:{settings.port}/ui/session?key={key}")
     app.note(f"serving {', '.join(str(root) for root in application.state.served.roots)}; Ctrl-C stops")
     server = uvicorn.Server(

@@ -50,4 +50,5 @@ MIGRATIONS: Final = (
     step(5, "indexes for filtered lists", "v0005_list_indexes"),
     step(6, "approvals", "v0006_approvals"),
     step(7, "results of tests", "v0007_test_results"),
+    step(8, "tokens", "v0008_tokens"),
 )

@@ -7,7 +7,7 @@ Generated: python -m executor.migrations.schema_text --write
 # fmt: off
 from typing import Final
 
-VERSION: Final = 7
+VERSION: Final = 8
 
 OBJECTS: Final[dict[str, str]] = {
     "schema_migrations": """CREATE TABLE schema_migrations (
@@ -160,6 +160,17 @@ OBJECTS: Final[dict[str, str]] = {
     PRIMARY KEY (execution_id, step_num, test_id, correlation_id)
 ) WITHOUT ROWID""",
     "idx_test_results_test_id": """CREATE INDEX idx_test_results_test_id ON test_results (test_id, execution_id)""",
+    "tokens": """CREATE TABLE tokens (
+    token_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    secret_sha256 TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    valid_until TEXT,
+    revoked_at TEXT,
+    PRIMARY KEY (token_id)
+)""",
 }
 
 TABLES: Final[dict[str, tuple[str, ...]]] = {
@@ -282,6 +293,16 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
         "file",
         "line",
     ),
+    "tokens": (
+        "token_id",
+        "kind",
+        "name",
+        "scopes",
+        "secret_sha256",
+        "created_at",
+        "valid_until",
+        "revoked_at",
+    ),
 }
 
 # Ids, times and keys, which sort by bytes on every engine.
@@ -297,6 +318,7 @@ SORTED_BY_BYTES: Final[dict[str, tuple[str, ...]]] = {
     "workspaces": ("workspace_id", "host", "created_at",),
     "approvals": ("execution_id", "correlation_id", "approval_id", "checksum", "created_at", "expires_at",),
     "test_results": ("correlation_id", "execution_id", "test_id", "outcome", "exception_type", "file",),
+    "tokens": ("token_id", "kind", "name", "scopes", "secret_sha256", "created_at", "valid_until", "revoked_at",),
 }
 
 # The table and the columns of each index.

@@ -182,3 +182,15 @@ CREATE TABLE test_results (
 );
 
 CREATE INDEX idx_test_results_test_id ON test_results (test_id, execution_id);
+
+CREATE TABLE tokens (
+    token_id TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    scopes TEXT COLLATE "C" NOT NULL,
+    secret_sha256 TEXT COLLATE "C" NOT NULL,
+    created_at TEXT COLLATE "C" NOT NULL,
+    valid_until TEXT COLLATE "C",
+    revoked_at TEXT COLLATE "C",
+    PRIMARY KEY (token_id)
+);

@@ -181,3 +181,15 @@ CREATE TABLE test_results (
 ) WITHOUT ROWID;
 
 CREATE INDEX idx_test_results_test_id ON test_results (test_id, execution_id);
+
+CREATE TABLE tokens (
+    token_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    secret_sha256 TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    valid_until TEXT,
+    revoked_at TEXT,
+    PRIMARY KEY (token_id)
+);

@@ -231,6 +231,26 @@ SELECT_WORKSPACES: Final = 'SELECT workspaces.workspace_id, workspaces.host, wor
 def select_workspaces() -> Bound:
     return SELECT_WORKSPACES, ()
 
+INSERT_TOKEN: Final = 'INSERT INTO tokens (token_id, kind, name, scopes, secret_sha256, created_at, valid_until, revoked_at) VALUES (%s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR)'
+def insert_token(*, token_id: str, kind: str, name: str, scopes: str, secret_sha256: str, created_at: str, valid_until: str | None, revoked_at: str | None) -> Bound:
+    return INSERT_TOKEN, (token_id, kind, name, scopes, secret_sha256, created_at, valid_until, revoked_at)
+
+SELECT_TOKEN: Final = 'SELECT tokens.token_id, tokens.kind, tokens.name, tokens.scopes, tokens.secret_sha256, tokens.created_at, tokens.valid_until, tokens.revoked_at  FROM tokens  WHERE tokens.token_id = %s::VARCHAR'
+def select_token(*, token_id: str) -> Bound:
+    return SELECT_TOKEN, (token_id,)
+
+SELECT_TOKENS: Final = 'SELECT tokens.token_id, tokens.kind, tokens.name, tokens.scopes, tokens.secret_sha256, tokens.created_at, tokens.valid_until, tokens.revoked_at  FROM tokens ORDER BY tokens.created_at DESC, tokens.token_id DESC'
+def select_tokens() -> Bound:
+    return SELECT_TOKENS, ()
+
+REVOKE_TOKEN: Final = 'UPDATE tokens SET revoked_at=%s::VARCHAR WHERE tokens.token_id = %s::VARCHAR AND tokens.revoked_at IS NULL'
+def revoke_token(*, revoked_at: str | None, token_id: str) -> Bound:
+    return REVOKE_TOKEN, (revoked_at, token_id)
+
+FORGET_TOKENS: Final = "DELETE FROM tokens WHERE tokens.kind != 'token' AND tokens.valid_until < %s::VARCHAR"
+def forget_tokens(*, valid_until: str | None) -> Bound:
+    return FORGET_TOKENS, (valid_until,)
+
 SELECT_WORKSPACE: Final = 'SELECT workspaces.workspace_id, workspaces.host, workspaces.path, workspaces.created_at  FROM workspaces  WHERE workspaces.workspace_id = %s::VARCHAR'
 def select_workspace(*, workspace_id: str) -> Bound:
     return SELECT_WORKSPACE, (workspace_id,)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WorkspaceRecord,
     )
     from executor.models.plan import ChangePlan
+    from executor.models.token import TokenRecord
     from executor.storage.engine import Watch
 
 # Which workspace a question is about: `...` the store's own, None all, else the one with this id.
@@ -455,6 +456,27 @@ class ExecutionStorage(ABC):
     @abstractmethod
     def list_workspaces(self) -> list[WorkspaceRecord]:
         """The registered workspaces by id."""
+
+    # Tokens.
+
+    @abstractmethod
+    def record_token(self, token: TokenRecord) -> None:
+        """Keeps a new token; keys and sessions that ran out are forgotten. Raises InvalidInput for its name."""
+
+    @abstractmethod
+    def get_token(self, token_id: str) -> TokenRecord | None:
+        """The token with this id, whether it still holds or not."""
+
+    @abstractmethod
+    def list_tokens(self) -> list[TokenRecord]:
+        """All that are kept, newest first."""
+
+    @abstractmethod
+    def revoke_token(self, token_id: str) -> bool:
+        """From now on it holds nowhere. False when it was revoked before: of several at once one is the first.
+
+        Raises TokenNotFound.
+        """
 
     @abstractmethod
     def get_workspace(self, workspace_id: str) -> WorkspaceRecord | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from executor.errors import InvalidInput
 from executor.models.execution import EventRecord, ExecutionRecord, LinkRecord, StepRecord, WorkspaceRecord
 from executor.models.text import clean_text
+from executor.models.token import TokenRecord
 from executor.storage.engine import Row
 
 # Of 64 KB a line of `events.jsonl` may have, what is left beside the fields every event has.
@@ -76,6 +77,10 @@ def step(row: Row) -> StepRecord:
 
 def link(row: Row) -> LinkRecord:
     return LinkRecord(*row)
+
+
+def token(row: Row) -> TokenRecord:
+    return TokenRecord(*row)
 
 
 def workspace(row: Row) -> WorkspaceRecord:

@@ -33,6 +33,7 @@ from sqlalchemy import (
     case,
     cast,
     column,
+    delete,
     exists,
     func,
     literal_column,
@@ -67,6 +68,7 @@ from executor.schema import (
     executions,
     plans,
     test_results,
+    tokens,
     workspaces,
 )
 from executor.storage.constructs import Bytewise, CrossJoin, EndsWith, LookupJoin, OneOf, RowKey
@@ -856,6 +858,34 @@ def select_workspace() -> Select[Any]:
     return select(*workspaces.c).where(workspaces.c.workspace_id == text_parameter("workspace_id"))
 
 
+def _token() -> ColumnElement[bool]:
+    return tokens.c.token_id == text_parameter("token_id")
+
+
+def select_token() -> Select[Any]:
+    return select(*tokens.c).where(_token())
+
+
+def select_tokens() -> Select[Any]:
+    return select(*tokens.c).order_by(tokens.c.created_at.desc(), tokens.c.token_id.desc())
+
+
+def revoke_token() -> Update:
+    """The first revocation stays. Tells whether this was it."""
+    return (
+        update(tokens)
+        .where(_token(), tokens.c.revoked_at.is_(None))
+        .values(revoked_at=text_parameter("revoked_at"))
+    )
+
+
+def forget_tokens() -> Any:
+    """Keys and sessions that ran out before a time."""
+    return delete(tokens).where(
+        tokens.c.kind != word("token"), tokens.c.valid_until < text_parameter("valid_until")
+    )
+
+
 INSERTS: Final[dict[str, Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -917,5 +947,10 @@ def statements(engine: str) -> dict[str, Any]:
         "select_test_history": select_test_history(),
         "register_workspace": register_workspace(insert),
         "select_workspaces": select_workspaces(),
+        "insert_token": insert_row(tokens, insert),
+        "select_token": select_token(),
+        "select_tokens": select_tokens(),
+        "revoke_token": revoke_token(),
+        "forget_tokens": forget_tokens(),
         "select_workspace": select_workspace(),
     }

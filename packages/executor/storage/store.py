@@ -26,6 +26,7 @@ from executor.errors import (
     SelfParent,
     StepEnded,
     StepNotFound,
+    TokenNotFound,
     TryAgain,
 )
 from executor.models.execution import (
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from executor.models.change import Changeset
     from executor.models.decision import GovernanceDecision
     from executor.models.plan import ChangePlan
+    from executor.models.token import TokenRecord
     from executor.storage._statements import Bound, Statements
 
 LIST_LIMIT: Final = 10_000
@@ -1358,6 +1360,57 @@ class ExecutionStore(ExecutionStorage):
 
     def list_workspaces(self) -> list[WorkspaceRecord]:
         return [rows.workspace(row) for row in self._engine.query(self._sql.select_workspaces())]
+
+    # Tokens.
+
+    def record_token(self, token: TokenRecord) -> None:
+        now = self._now()
+        check_label("token name", token.name)
+        insert = self._sql.insert_token(
+            token_id=token.token_id,
+            kind=token.kind,
+            name=token.name,
+            scopes=token.scopes,
+            secret_sha256=token.secret_sha256,
+            created_at=token.created_at,
+            valid_until=token.valid_until,
+            revoked_at=token.revoked_at,
+        )
+        forget = self._sql.forget_tokens(valid_until=now)
+
+        def work(connection: Connection) -> bool:
+            connection.execute(*forget)
+            connection.execute(*insert)
+            return True
+
+        def done(connection: Connection) -> bool | None:
+            return bool(_run(connection, self._sql.select_token(token_id=token.token_id))) or None
+
+        self._engine.write(work, done)
+
+    def get_token(self, token_id: str) -> TokenRecord | None:
+        token_id = checks.asked_id(token_id, "token id")
+        found = self._engine.query(self._sql.select_token(token_id=token_id))
+        return rows.token(found[0]) if found else None
+
+    def list_tokens(self) -> list[TokenRecord]:
+        return [rows.token(row) for row in self._engine.query(self._sql.select_tokens())]
+
+    def revoke_token(self, token_id: str) -> bool:
+        token_id, now = checks.asked_id(token_id, "token id"), self._now()
+        revoke = self._sql.revoke_token(token_id=token_id, revoked_at=now)
+
+        def work(connection: Connection) -> bool:
+            if not _run(connection, self._sql.select_token(token_id=token_id)):
+                raise TokenNotFound(token_id)
+            return connection.execute(*revoke).rowcount > 0
+
+        def unknown(connection: Connection) -> bool | None:
+            # Whether this caller revoked it or another, nobody can tell: neither was the first.
+            (found,) = _run(connection, self._sql.select_token(token_id=token_id))
+            return None if rows.token(found).revoked_at is None else False
+
+        return self._engine.write(work, unknown)
 
     def get_workspace(self, workspace_id: str) -> WorkspaceRecord | None:
         workspace_id = checks.asked_id(workspace_id, "workspace id")

@@ -51,6 +51,9 @@ ROWS = {
       'AssertionError', 'assert 1 == 2', 'tests/test_size.py', 7);
     INSERT INTO execution_links VALUES ('exec_retry', 'commit', 'c0ffee', 'exec_plain');
     """,
+    8: """
+    INSERT INTO tokens VALUES ('tok_1', 'token', 'ci', 'read run', '5ec2e7', '2025-05-01T00:00:00.000000Z', NULL, NULL);
+    """,
 }
 
 

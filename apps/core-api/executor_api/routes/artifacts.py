@@ -11,8 +11,8 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from executor.models.times import format_time
+from executor.models.token import Scope
 from executor_api import schemas
-from executor_api.access import Scope
 from executor_api.encoding import JSONAnswer
 from executor_api.routes.operation import ExecutionId, operation, require, served
 

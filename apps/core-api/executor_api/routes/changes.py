@@ -8,8 +8,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Body, Header, Query, Request
 from starlette.responses import Response
 
+from executor.models.token import Scope
 from executor_api import schemas
-from executor_api.access import Scope
 from executor_api.encoding import JSONAnswer
 from executor_api.problems import Refused
 from executor_api.routes.operation import ExecutionId, operation, require, served

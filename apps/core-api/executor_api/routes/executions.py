@@ -12,8 +12,8 @@ from executor.changes.render import render_diff
 from executor.errors import ArtifactNotFound, CorrelationNotFound, InvalidFilter, InvalidLimit
 from executor.models.execution import ExecutionFilter
 from executor.models.times import format_time, parse_time
+from executor.models.token import Scope
 from executor_api import answers, schemas
-from executor_api.access import Scope
 from executor_api.encoding import JSONAnswer
 from executor_api.routes.operation import ExecutionId, operation, require, served
 

@@ -7,12 +7,14 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Request
 from pydantic import BaseModel
 
+from executor.models.token import Scope
 from executor_api import paths
-from executor_api.access import Access, Caller, Scope
+from executor_api.access import Access, Caller
 from executor_api.problems import documented
 from executor_api.served import Served
 
 SESSION_SCHEME: Final = "session"
+TOKEN_SCHEME: Final = "token"
 
 paths.register()
 
@@ -48,7 +50,7 @@ def operation(
     if scope is not None:
         errors |= {401}
         extra["openapi_extra"] = {
-            "security": [{SESSION_SCHEME: []}, *([{}] if scope is Scope.READ else [])],
+            "security": [{SESSION_SCHEME: []}, {TOKEN_SCHEME: []}, *([{}] if scope is Scope.READ else [])],
             "x-scope": scope.value,
         }
     return {

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from executor import __version__
+from executor.models.token import Scope
 from executor_api import schemas
-from executor_api.access import Scope
 from executor_api.encoding import JSONAnswer
 from executor_api.routes.operation import operation, require, served
 

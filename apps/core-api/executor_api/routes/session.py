@@ -30,12 +30,12 @@ class KeyQuery(BaseModel):
 def begin_session(request: Request, query: Annotated[KeyQuery, Query()]) -> Response:
     """Exchanges the key for a cookie and leads to the console."""
     access: Access = request.app.state.access
-    session = access.sessions.begin(query.key)
+    session = access.begin_session(query.key)
     if session is None:
         raise Refused(
             401,
             "key_used",
-            "this URL has been used or was never valid; start executor serve again for another",
+            "this URL has been used, is too old or was never valid; start executor serve again for another",
         )
     answer = RedirectResponse("/ui/" if console.FOLDER.is_dir() else "/executions", status_code=303)
     answer.set_cookie(

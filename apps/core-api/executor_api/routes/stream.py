@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Send
 from starlette.types import Scope as ConnectionScope
 
+from executor.models.token import Scope
 from executor_api import schemas
-from executor_api.access import Scope
 from executor_api.feed import EventFeed, Item, Wanted
 from executor_api.problems import Refused
 from executor_api.routes.operation import operation, require

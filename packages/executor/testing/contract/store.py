@@ -8,6 +8,7 @@ from executor.testing.contract.importing import ImportContract
 from executor.testing.contract.lists import ListContract
 from executor.testing.contract.recording import RecordingContract
 from executor.testing.contract.results import ResultContract
+from executor.testing.contract.tokens import TokenContract
 
 
 class StoreContract(
@@ -18,6 +19,7 @@ class StoreContract(
     DocumentContract,
     ApprovalContract,
     ResultContract,
+    TokenContract,
     ImportContract,
 ):
     """Subclass it and give a fixture `harness` that yields a StoreHarness:
