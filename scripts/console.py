@@ -184,7 +184,14 @@ def browser(script: str, *arguments: str) -> None:
                 f"{made.stdout.decode(errors='replace')}\nthe workspace of the tests was not made"
             )
         node(
-            BROWSER / script, str(workspace), *arguments, folder=BROWSER, EXECUTOR=str(executor), TMPDIR=name
+            BROWSER / script,
+            str(workspace),
+            *arguments,
+            folder=BROWSER,
+            EXECUTOR=str(executor),
+            TMPDIR=name,
+            # The checks of the workspace run with the Python that runs this.
+            PATH=os.pathsep.join((str(executor.parent), environment()["PATH"])),
         )
 
 

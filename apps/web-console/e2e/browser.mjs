@@ -51,7 +51,9 @@ export async function launch() {
 /** `executor serve` on a free port, and the address that begins a session. */
 export async function serve(workspace) {
   const executor = process.env.EXECUTOR ?? "executor";
-  const server = spawn(executor, ["serve", "--port", "0"], { cwd: workspace, stdio: ["ignore", "pipe", "pipe"] });
+  // Of the environment what a person's shell has: a server started by an agent or in CI lets nobody approve.
+  const env = Object.fromEntries(["PATH", "HOME", "TMPDIR", "LANG"].flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+  const server = spawn(executor, ["serve", "--port", "0"], { cwd: workspace, env, stdio: ["ignore", "pipe", "pipe"] });
   const address = await new Promise((found, failed) => {
     let said = "";
     const heard = (line) => {

@@ -38,6 +38,10 @@ export async function pages(request, origin) {
 
 /** Nothing is awaited any more. */
 export async function settled(page) {
-  await page.waitForFunction(() => document.querySelector("h1, .problem, .empty") && !document.querySelector(".loading"));
-  await page.waitForLoadState("networkidle");
+  let quiet = 0;
+  for (let look = 0; quiet < 2; look += 1) {
+    if (look > 200) throw new Error(`${page.url()} does not come to rest`);
+    await page.waitForTimeout(100);
+    quiet = (await page.evaluate(() => document.querySelector("h1, .problem, .empty") && !document.querySelector(".loading"))) ? quiet + 1 : 0;
+  }
 }

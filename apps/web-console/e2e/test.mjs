@@ -2,8 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -35,9 +34,9 @@ after(async () => {
 
 async function open(path, use = context) {
   const page = await use.newPage();
-  // The browser writes to its console what the tests mean to happen: what is not there, and what is cut off.
+  // The browser writes to its console what the tests mean to happen: what is not there, refused or cut off.
   page.on("console", (message) => {
-    if (message.type() === "error" && !/status of (401|404)|net::ERR_FAILED/.test(message.text())) troubles.push(`${path}: ${message.text()}`);
+    if (message.type() === "error" && !/status of (401|404|409)|net::ERR_FAILED/.test(message.text())) troubles.push(`${path}: ${message.text()}`);
   });
   page.on("pageerror", (error) => troubles.push(`${path}: ${error.message}`));
   page.on("dialog", (dialog) => {
@@ -47,6 +46,13 @@ async function open(path, use = context) {
   await page.goto(server.origin + path);
   await settled(page);
   return page;
+}
+
+/** A change of one new file, as somebody makes it at a terminal. */
+function run(file, title) {
+  const patch = join(workspace, "..", "note.diff");
+  writeFileSync(patch, `diff --git a/${file} b/${file}\nnew file mode 100644\n--- /dev/null\n+++ b/${file}\n@@ -0,0 +1 @@\n+hello\n`);
+  execFileSync(process.env.EXECUTOR, ["run", "--patch", patch, "--title", title, "--no-verify"], { cwd: workspace, stdio: "ignore" });
 }
 
 const eachPage = async (work) => {
@@ -112,12 +118,12 @@ describe("every page", () => {
 describe("addresses", () => {
   it("restore filters, and going back undoes one", async () => {
     const page = await open("/ui/executions?view=all&status=rolled_back&trigger_kind=!child");
-    assert.equal(await page.locator("a.item").count(), 2);
+    assert.equal(await page.locator("a.item").count(), 3);
     await page.getByRole("button", { name: "trigger is not child" }).click();
     await page.waitForFunction(() => document.querySelectorAll("a.item").length === 12);
     assert.match(page.url(), /trigger_kind=child/);
     await page.goBack();
-    await page.waitForFunction(() => document.querySelectorAll("a.item").length === 2);
+    await page.waitForFunction(() => document.querySelectorAll("a.item").length === 3);
     await page.close();
   });
 
@@ -221,6 +227,54 @@ describe("what people come for", () => {
     await page.close();
   });
 
+  it("what happens elsewhere is shown within a moment, and all tabs share one stream", async () => {
+    const streams = [];
+    const use = await browser.newContext();
+    use.on("request", (request) => request.url().includes("/events/stream") && streams.push(request.url()));
+    const tabs = [await open("/ui/executions?view=all", use), await open("/ui/executions?view=all", use)];
+    for (const page of tabs) await page.locator(".live[data-state=live]").waitFor();
+    run("HELLO.md", "Say hello");
+    for (const page of tabs) await page.getByText("1 new").waitFor({ timeout: 3_000 });
+    assert.equal(streams.length, 1);
+    // The tab that listened goes: the other takes over.
+    await tabs[0].close();
+    run("BYE.md", "Say goodbye");
+    await tabs[1].getByText("2 new").waitFor({ timeout: 10_000 });
+    await use.close();
+  });
+
+  it("retry tries again and leads to the attempt; dismiss takes it off the list, and back", async () => {
+    const page = await open("/ui/");
+    await page.getByRole("link", { name: /^rolled back Test that halves/ }).click();
+    await page.getByRole("button", { name: "Dismiss" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Reason").fill("known");
+    await dialog.getByRole("button", { name: "Dismiss" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Undo dismissal" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Undo dismissal" }).click();
+    await page.getByText("unresolved").waitFor();
+    const before = page.url();
+    await page.getByRole("button", { name: "Retry" }).click();
+    await page.getByRole("dialog").getByText("test_rounding.py").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Retry" }).click();
+    await page.waitForURL((url) => url.href !== before);
+    await page.getByText("2nd attempt").waitFor();
+    await page.locator(".badge.big[data-tone=amber]").waitFor({ timeout: 20_000 });
+    await page.close();
+  });
+
+  it("what cannot be done is said where it was asked for", async () => {
+    // Of this one only the record is kept, no contents.
+    const page = await open(known.paths.hostile);
+    await page.getByRole("button", { name: "Retry" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Retry" }).click();
+    await page.getByRole("alert").getByText("Not done").waitFor();
+    await page.getByRole("button", { name: "Go back" }).click();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.close();
+  });
+
   it("what waits for me: one click", async () => {
     const page = await open("/ui/");
     assert.match(await page.title(), /^\(1\)/);
@@ -230,12 +284,25 @@ describe("what people come for", () => {
     await page.close();
   });
 
+  it("approve, with a confirmation that names the files; then who approved", async () => {
+    const page = await open("/ui/approvals");
+    await page.getByRole("button", { name: "Approve", exact: true }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("Makefile", { exact: true }).waitFor();
+    await dialog.getByLabel("Note").fill("releases need it");
+    await dialog.getByRole("button", { name: "Approve and run" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await page.getByText("Nothing waits for you").waitFor({ timeout: 20_000 });
+    await page.getByRole("link", { name: "See what was decided before" }).click();
+    await page.getByRole("link", { name: /^completed Add a Makefile/ }).click({ timeout: 20_000 });
+    await page.getByText(/Approved by .*: releases need it/).waitFor();
+    await page.close();
+  });
+
   it("what is new waits above the rows, and rows go on in their place", async () => {
     const page = await open("/ui/executions?view=all");
     const first = await page.locator("a.item b").first().textContent();
-    const patch = join(workspace, "..", "note.diff");
-    writeFileSync(patch, "diff --git a/NOTE.md b/NOTE.md\nnew file mode 100644\n--- /dev/null\n+++ b/NOTE.md\n@@ -0,0 +1 @@\n+hello\n");
-    execFileSync(process.env.EXECUTOR, ["run", "--patch", patch, "--title", "Add a note", "--no-verify"], { cwd: workspace, stdio: "ignore" });
+    run("NOTE.md", "Add a note");
     await page.getByText("1 new").waitFor({ timeout: 15_000 });
     assert.equal(await page.locator("a.item b").first().textContent(), first);
     await page.getByRole("button", { name: "Show", exact: true }).click();

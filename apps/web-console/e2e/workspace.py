@@ -1,11 +1,12 @@
 """Makes the workspace the end-to-end tests and the screenshots look at: python workspace.py DIRECTORY
 
-The demo's, and on top of it a change that waits for approval, one from outside that is hostile in every text,
-and a family of many attempts.
+The demo's, and on top of it a change that waits for approval, one that fails, one from outside that is hostile in
+every text, and a family of many.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,19 @@ new file mode 100644
 +release: test
 +\tpython -m build
 """
+FAILING = """\
+diff --git a/test_rounding.py b/test_rounding.py
+new file mode 100644
+--- /dev/null
++++ b/test_rounding.py
+@@ -0,0 +1,6 @@
++import unittest
++
++
++class RoundingTest(unittest.TestCase):
++    def test_halves_go_up(self):
++        self.assertEqual(round(2.5), 3)
+"""
 HOSTILE = "<img src=x onerror=window.ran=1><script>window.ran=1</script> \x1b[31mred\x1b[0m \u202etxt.exe \U0001f4a5"
 FAMILY = 60
 
@@ -36,20 +50,30 @@ def main(directory: Path) -> None:
     subprocess.run(
         [EXECUTOR, "demo", "--no-serve", "--directory", directory], check=True, stdout=subprocess.DEVNULL
     )
-    waiting = directory.parent / "waiting.diff"
-    waiting.write_text(WAITING)
-    proposed = subprocess.run(
-        [EXECUTOR, "run", "--patch", waiting, "--trigger", "agent", "--title", "Add a Makefile with a release target",
-         "--why", "one command for everybody who releases", "--verify", "python -m unittest --quiet"],
-        cwd=directory, stdout=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
-    if proposed.returncode != 3:
-        raise SystemExit(
-            f"the change was to wait for approval; executor run ended with {proposed.returncode}"
-        )
+    _propose(
+        directory,
+        WAITING,
+        "Add a Makefile with a release target",
+        "one command for everybody who releases",
+        3,
+    )
+    _propose(directory, FAILING, "Test that halves are rounded up", "invoices round like this", 1)
     with ExecutionStore(directory) as store:
         _hostile(store)
         _family(store)
+
+
+def _propose(directory: Path, patch: str, title: str, why: str, expected: int) -> None:
+    file = directory.parent / "proposed.diff"
+    file.write_text(patch)
+    done = subprocess.run(
+        [EXECUTOR, "run", "--patch", file, "--trigger", "agent", "--title", title, "--why", why, "--verify",
+         f"{Path(sys.executable).name} -m unittest --quiet"],
+        cwd=directory, stdout=subprocess.DEVNULL, check=False,
+        env={**os.environ, "PATH": os.pathsep.join((str(EXECUTOR.parent), os.environ.get("PATH", os.defpath)))},
+    )  # fmt: skip
+    if done.returncode != expected:
+        raise SystemExit(f"{title}: executor run ended with {done.returncode}, not {expected}")
 
 
 def _start(

@@ -6,6 +6,7 @@ import { createRoot } from "react-dom/client";
 import { RouterProvider } from "react-router";
 
 import { Problem } from "./api/client";
+import { listen } from "./lib/live";
 import { router } from "./routes";
 
 const client = new QueryClient({
@@ -17,6 +18,8 @@ const client = new QueryClient({
     },
   },
 });
+
+listen("/events/stream");
 
 const root = document.getElementById("root");
 if (root) {

@@ -8,6 +8,7 @@ type Schemas = components["schemas"];
 export type Summary = Schemas["LineageExecutionSummary"];
 /** Every field of the record of an execution. */
 export type Execution = Schemas["Execution"];
+export type Accepted = Schemas["Accepted"];
 export type ExecutionPage = Schemas["ExecutionList"];
 export type Detail = Schemas["ExecutionDetail"];
 export type Step = Schemas["Step"];

@@ -59,8 +59,15 @@ function parse(text: string): News | null {
   }
 }
 
+/** The types of events; the stream names each by its own. */
+const TYPES = [
+  "execution_start", "gate_decided", "approval_requested", "approved", "denied", "step_start", "step_end", "file_changed",
+  "command_output", "test_failed", "health_check_failed", "rollback_start", "rollback_end", "recovered", "drift",
+  "health_warning", "dismissed", "undismissed", "payload_dropped", "execution_end",
+];
+
 /** Starts listening, once per page. Returns what ends it. */
-export function listen(address: string, types: readonly string[]): () => void {
+export function listen(address: string): () => void {
   changeState({ state: "connecting", since: null });
   const channel = new BroadcastChannel("executor-live");
   const ending = new AbortController();
@@ -91,7 +98,7 @@ export function listen(address: string, types: readonly string[]): () => void {
         givenUp ??= setTimeout(() => tell({ kind: "state", state: { state: "offline", since } }), GIVE_UP);
       };
       const open = (): void => {
-        source = new EventSource(last ? `${address}?last_event_id=${encodeURIComponent(last)}` : address);
+        source = new EventSource(last ? `${address}?after=${encodeURIComponent(last)}` : address);
         source.onopen = () => {
           clearTimeout(givenUp);
           givenUp = undefined;
@@ -108,7 +115,7 @@ export function listen(address: string, types: readonly string[]): () => void {
           if (news) tell({ kind: "news", news });
         };
         source.onmessage = heard;
-        for (const type of types) source.addEventListener(type, heard);
+        for (const type of TYPES) source.addEventListener(type, heard);
       };
       open();
       ending.signal.addEventListener("abort", () => {

@@ -10,6 +10,7 @@ import { plural } from "../lib/time";
 import { Icon } from "../ui/icon";
 import { Awaited, Card, Copy, Empty, Id, Risk, Status, Text, Time } from "../ui/kit";
 import { useTitle } from "../ui/frame";
+import { Actions } from "./actions";
 import { ChangesCard } from "./changes";
 
 const AWAITING = new URLSearchParams({ awaiting: "true" });
@@ -134,6 +135,7 @@ function Ask({ detail }: { detail: Detail }): JSX.Element {
           </p>
         )}
         <div className="row wrap">
+          <Actions detail={detail} />
           <Copy text={`executor approve ${execution.execution_id}`} label="Copy the command that approves this">
             Command
           </Copy>

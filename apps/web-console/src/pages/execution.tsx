@@ -13,6 +13,7 @@ import { bytes, duration, ordinal, parseTime, plural } from "../lib/time";
 import { Icon, type IconName } from "../ui/icon";
 import { Awaited, Badge, Card, Copy, Empty, Id, Loading, Risk, Status, Text, Time, Took, Trouble, Verdict } from "../ui/kit";
 import { useTitle } from "../ui/frame";
+import { Actions } from "./actions";
 
 const Changes = lazy(async () => ({ default: (await import("./changes")).Changes }));
 const Logs = lazy(async () => ({ default: (await import("./logs")).Logs }));
@@ -171,6 +172,7 @@ function Head({ detail }: { detail: Detail }): JSX.Element {
           </div>
         </div>
         <div className="row wrap">
+          <Actions detail={detail} />
           <Copy text={location.href} label="Copy the link">
             Link
           </Copy>

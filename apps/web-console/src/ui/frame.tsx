@@ -33,29 +33,41 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["g h", "health"],
 ];
 
+/** Lists and what is open follow at once; what costs the server more, a little later. */
+const SOON = 250;
+const LATER = 3_000;
+
 /** What happened elsewhere makes the answers about it out of date. */
 function useNews(): void {
   const client = useQueryClient();
+  const { state } = useLiveState();
   useEffect(() => {
-    let changed = new Set<string>();
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    const ids = { soon: new Set<string>(), later: new Set<string>() };
+    const timers: Record<keyof typeof ids, ReturnType<typeof setTimeout> | undefined> = { soon: undefined, later: undefined };
+    // Many events in a row are one question.
+    const ask = (when: keyof typeof ids, delay: number, about: (key: string, of: unknown, ids: ReadonlySet<string>) => boolean): void => {
+      timers[when] ??= setTimeout(() => {
+        timers[when] = undefined;
+        const changed = ids[when];
+        ids[when] = new Set();
+        void client.invalidateQueries({ predicate: (query) => about(String(query.queryKey[0]), query.queryKey[1], changed) });
+      }, delay);
+    };
     const stop = onNews((news) => {
-      changed.add(news.execution_id);
-      // Many events in a row are one question.
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        const ids = changed;
-        changed = new Set();
-        const about = (key: readonly unknown[]): boolean =>
-          ["executions", "chain", "lineage", "statistics"].includes(String(key[0])) || (typeof key[1] === "string" && ids.has(key[1]));
-        void client.invalidateQueries({ predicate: (query) => query.queryKey[0] !== "pages" && about(query.queryKey) });
-      }, 250);
+      for (const each of [ids.soon, ids.later]) each.add(news.execution_id).add(news.correlation_id);
+      ask("soon", SOON, (key, of, changed) => key === "executions" || (!["pages", "chain", "diff"].includes(key) && typeof of === "string" && changed.has(of)));
+      ask("later", LATER, (key, of, changed) => key === "statistics" || key === "lineage" || (key === "chain" && typeof of === "string" && changed.has(of)));
     });
     return () => {
       stop();
-      clearTimeout(timer);
+      clearTimeout(timers.soon);
+      clearTimeout(timers.later);
     };
   }, [client]);
+  useEffect(() => {
+    // Something may have happened between the first answers and the beginning of the stream.
+    if (state === "live") void client.invalidateQueries({ predicate: (query) => ["executions", "execution", "events"].includes(String(query.queryKey[0])) });
+  }, [client, state]);
 }
 
 export function useTitle(title: string): void {
