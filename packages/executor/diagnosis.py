@@ -21,12 +21,13 @@ from executor.errors import ExecutorError, InvalidPolicy, SchemaOutdated
 from executor.host.git import find_workspace
 from executor.host.journal import find_journals
 from executor.host.presence import abandoned
-from executor.host.settings import load_policy
+from executor.host.settings import CONFIG_FILE, load_checks, load_health_checks, load_policy
 from executor.migrations.facts import DatabaseFacts, facts
 from executor.migrations.inspection import Status, check, status
 from executor.migrations.target import DIRECT_URL_VARIABLE, URL_VARIABLE, DatabaseTarget
 from executor.storage.location import (
     DATABASE_FILE,
+    STATE_DIRECTORY,
     read_workspace_id,
     resolve_workspace,
     state_directory,
@@ -185,6 +186,7 @@ def _look_at_workspace(found: Diagnosis, start: Path | None, environ: Mapping[st
         found.wrong(
             error.code, str(error), "every change is refused until it is mended: executor policy check"
         )
+    _look_at_config(found, root)
     if not state.is_dir():
         found.note(
             "no_state",
@@ -194,6 +196,20 @@ def _look_at_workspace(found: Diagnosis, start: Path | None, environ: Mapping[st
         return root
     _look_at_state(found, state)
     return root
+
+
+def _look_at_config(found: Diagnosis, root: Path) -> None:
+    """Names only: command lines and addresses may hold what is nobody's business."""
+    source = f"{STATE_DIRECTORY}/{CONFIG_FILE}"
+    try:
+        names = {
+            "checks": list(load_checks(root)),
+            "health": [check.name for check in load_health_checks(root)],
+        }
+    except ExecutorError as error:
+        found.wrong(error.code, str(error), f"mend {source}; without it there are no settings but defaults")
+        return
+    found.settings += [Setting(table, ", ".join(named), source) for table, named in names.items() if named]
 
 
 def _look_at_state(found: Diagnosis, state: Path) -> None:

@@ -89,6 +89,27 @@ def test_a_broken_policy_and_a_misspelt_variable(repository: Repository) -> None
     assert "did you mean EXECUTOR_DATABASE_URL?" == findings(result)["unknown_variable"]["remedy"]
 
 
+def test_the_settings_of_the_workspace_are_named_and_a_broken_file_is_said(repository: Repository) -> None:
+    """No command line is shown: there may be a secret in it."""
+    config = repository.write(
+        ".executor/config.toml", '[checks]\ntests = "pytest --token s3cret"\n[health.web]\ntcp = "h:1"\n'
+    )
+
+    result = repository.run("doctor", "--json")
+
+    assert 0 == result.code, result.out
+    assert [
+        {"name": "checks", "value": "tests", "source": ".executor/config.toml"},
+        {"name": "health", "value": "web", "source": ".executor/config.toml"},
+    ] == result.json["settings"]
+    assert "s3cret" not in result.out + repository.run("doctor").out
+
+    config.write_text("[checks\n")
+    broken = repository.run("doctor", "--json")
+    assert (1, ["invalid_settings"]) == (broken.code, list(findings(broken)))
+    assert "config.toml" in broken.json["findings"][0]["message"]
+
+
 def test_what_a_killed_process_left_is_named_and_not_touched(repository: Repository) -> None:
     marks = repository.root / ".executor/running"
     marks.mkdir(exist_ok=True)

@@ -182,6 +182,29 @@ def test_a_server_that_is_busy_for_too_long_means_try_again(
     assert (result.code, "busy" in result.err) == (75, True)
 
 
+def test_connections_that_keep_breaking_mean_try_again(
+    ada: Repository, behind: psycopg.Connection[Any]
+) -> None:
+    """Each write loses its connection before it is over. Nothing is applied, and the next call finds all in order."""
+    ada.run("list")
+    behind.execute(
+        """CREATE FUNCTION hang_up() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$"""
+    )
+    behind.execute(
+        "CREATE TRIGGER hang_up BEFORE INSERT ON executions FOR EACH ROW EXECUTE FUNCTION hang_up()"
+    )
+    before = ada.state()
+
+    result = ada.run("run", "--patch", "-", stdin=GOOD_PATCH, environ=QUICKLY)
+
+    assert 75 == result.code, result.err
+    assert before == ada.state()
+    behind.execute("DROP FUNCTION hang_up CASCADE")
+    assert [] == listed(ada)
+    assert 0 == ada.apply(GOOD_PATCH).code
+
+
 def test_a_server_that_is_away_is_named_without_its_password(ada: Repository) -> None:
     away = {"EXECUTOR_DATABASE_URL": "postgresql://ada:hunter2secret@127.0.0.1:1/executor"}
 
