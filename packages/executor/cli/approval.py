@@ -1,4 +1,4 @@
-"""What waits for a person: `approve`, `deny`, `wait`, `cancel`."""
+"""What waits for a person, or for its end: `approve`, `deny`, `wait`, `cancel`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.cli.application import Application, json_option, pass_application
-from executor.cli.exit_codes import ExitCode
+from executor.cli.exit_codes import ExitCode, of_outcome
 from executor.cli.progress import shown
 from executor.cli.run import report, wait_option
 from executor.cli.signals import cancellable
-from executor.cli.text import local_time, one_line, safe, short_id
-from executor.errors import ExecutionNotFound
+from executor.cli.text import local_time, one_line, safe, short_id, status_icon, status_word
+from executor.errors import ExecutionNotFound, InvalidState
 from executor.models.decision import RuleOutcome
+from executor.models.execution import ExecutionStatus
 
 if TYPE_CHECKING:
     from executor.models.approval import Approval
@@ -84,17 +85,45 @@ def deny(app: Application, execution: str, reason: str, as_json: bool) -> None:
 @click.command()
 @click.argument("execution", metavar="ID")
 @click.option("--reason", help="Why it is not wanted any more.")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="How long to wait until a running one has put everything back.",
+)
 @json_option
 @pass_application
-def cancel(app: Application, execution: str, reason: str | None, as_json: bool) -> None:
-    """Withdraw a change that waits for a person. It ends as cancelled, and nothing is changed.
+def cancel(app: Application, execution: str, reason: str | None, timeout: float, as_json: bool) -> int:
+    """Withdraw a change that waits for a person, or stop one that runs, from any terminal.
+
+    A running one is stopped as Ctrl-C would stop it: its check is ended and everything put back, and the
+    command that runs it exits with 130. What has completed meanwhile stays: exit code 2.
 
     \b
     Example: executor cancel @last
     """
     runtime = app.runtime
-    record = runtime.withdraw(runtime.resolve(execution), reason)
-    _show_end(app, record, as_json)
+    execution_id = runtime.resolve(execution)
+    record = app.store.get_execution(execution_id)
+    if record is None or record.ended or record.awaiting_approval:
+        _show_end(app, runtime.withdraw(execution_id, reason), as_json)
+        return ExitCode.DONE
+    record = runtime.stop(execution_id, reason, patience_seconds=timeout)
+    if record.status == ExecutionStatus.COMPLETED:
+        raise InvalidState(execution_id, record.status, "it had completed before it could be stopped")
+    if not record.ended:
+        app.note(f"it has not ended yet; executor wait {short_id(execution_id)} waits longer")
+        return ExitCode.TRY_AGAIN
+    code = of_outcome(record)
+    if as_json:
+        app.print_json({"execution": record.to_dict()})
+    else:
+        app.print(
+            f"{status_icon(record)} {status_word(record)}  {execution_id}  {one_line(record.error_message or '')}"
+        )
+    return ExitCode.DONE if code in (ExitCode.INTERRUPTED, ExitCode.FAILED) else code
 
 
 @click.command()

@@ -31,6 +31,7 @@ from executor.errors import (
 from executor.governance.approvals import difference, expired
 from executor.host.apply import Transaction
 from executor.host.artifacts import RESCUED
+from executor.host.cancellation import CancelRequest, find_request
 from executor.host.cause import cause_line
 from executor.host.checks import CheckResult, run_check
 from executor.host.effects import CheckEffects, Problems
@@ -145,6 +146,7 @@ class Attempt:
         self._applied = 0
         self._verified = False
         self._healthy = False
+        self._cancel_request: CancelRequest | None = None
 
     @property
     def allowed(self) -> bool:
@@ -316,7 +318,7 @@ class Attempt:
                 self._recorder.emit_many(failing)
                 drift = self._note_drift()
                 if self._cancel.is_set():
-                    raise _interrupted(name)
+                    raise self._interrupted(name)
                 if not result.passed:
                     raise _failed_check(name, check, result)
                 self._refuse_drift(drift, name, check.name)
@@ -330,7 +332,7 @@ class Attempt:
                 self._recorder.emit(EventType.COMMAND_OUTPUT, _output(check, result, step.log_name))
                 drift = self._note_drift()
                 if self._cancel.is_set():
-                    raise _interrupted(name)
+                    raise self._interrupted(name)
                 self._refuse_drift(drift, name, check.name)
                 if result.passed:
                     continue
@@ -426,7 +428,8 @@ class Attempt:
         """Brings the workspace back and records how that went."""
         transaction = self._transaction
         if transaction is None or not transaction.begun:
-            self._end(ExecutionStatus.FAILED, stopped)
+            unwanted = stopped.code == Interrupted.code and self._cancel_request is not None
+            self._end(ExecutionStatus.CANCELLED if unwanted else ExecutionStatus.FAILED, stopped)
             return
         self._recorder.emit(EventType.ROLLBACK_START, {"reason": stopped.message})
         try:
@@ -501,7 +504,7 @@ class Attempt:
     ) -> Iterator[_Step]:
         """Records the block as a step. Whatever it raises on purpose becomes Stopped."""
         if cancellable and self._cancel.is_set():
-            raise _interrupted(name)
+            raise self._interrupted(name)
         if status is not None:
             self._store.update_execution_status(self._execution_id, status)
         self._step_num += 1
@@ -519,6 +522,13 @@ class Attempt:
             self._end_step(step_id, began, stopped)
             raise stopped from error
         self._end_step(step_id, began, None)
+
+    def _interrupted(self, step: StepName) -> Stopped:
+        self._cancel_request = request = find_request(self._around.state, self._execution_id)
+        if request is None:
+            return Stopped(step, Interrupted.code, "stopped by the user or a signal")
+        because = f": {request.reason}" if request.reason else ""
+        return Stopped(step, Interrupted.code, f"cancelled by {request.by}{because}")
 
     def _end_step(self, step_id: int, began: float, stopped: Stopped | None) -> None:
         self._store.record_step_end(
@@ -556,10 +566,6 @@ def _reason(reason: str, evidence: tuple[str, ...]) -> str:
 def _some(paths: Sequence[str], most: int = 5) -> str:
     more = f" and {len(paths) - most} more" if len(paths) > most else ""
     return ", ".join(paths[:most]) + more
-
-
-def _interrupted(step: StepName) -> Stopped:
-    return Stopped(step, Interrupted.code, "stopped by the user or a signal")
 
 
 def _failed_check(step: StepName, check: Check, result: CheckResult) -> Stopped:

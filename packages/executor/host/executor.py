@@ -31,9 +31,10 @@ from executor.governance.gate import WriteGate
 from executor.governance.policy import Policy
 from executor.host.artifacts import ArtifactFolder
 from executor.host.attempt import DENIED, Attempt, Surroundings
+from executor.host.cancellation import CancelRequest, forget_request, heeding, request_cancel
 from executor.host.environment import INSIDE, WORKSPACE, Link, check_environment
 from executor.host.git import git_facts
-from executor.host.presence import Presence, abandoned, any_marks, clear, present
+from executor.host.presence import Presence, abandoned, any_marks, clear, is_live, present
 from executor.host.recovery import Recovery, recover
 from executor.host.settings import load_policy
 from executor.host.tree import WorkspaceTree
@@ -222,9 +223,8 @@ class HostExecutor:
             raise WrongWorkspace(execution_id, self.where(record.workspace_id))
         folder = ArtifactFolder(self.state, execution_id)
         folder.create()
-        presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
         try:
-            with present(self.state, presence):
+            with self._present(execution_id, cancel) as cancel:
                 record, documents = self._accepted(execution_id)
                 plan, _, decision = documents
                 self._attempt(
@@ -239,6 +239,14 @@ class HostExecutor:
                 return self._settled(execution_id, folder)
         except BlockingIOError as cause:
             raise InvalidState(execution_id, record.status, "another process runs it") from cause
+
+    @contextmanager
+    def _present(self, execution_id: str, cancel: threading.Event | None) -> Iterator[threading.Event]:
+        """The process is marked while the block runs, and heeds who asks it to stop. Raises BlockingIOError."""
+        presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
+        cancel = cancel or threading.Event()
+        with present(self.state, presence), heeding(self.state, execution_id, cancel):
+            yield cancel
 
     def _accepted(
         self, execution_id: str
@@ -281,8 +289,7 @@ class HostExecutor:
             raise ExecutionExists(execution_id, ("content",))
         folder = ArtifactFolder(self.state, execution_id)
         folder.create()
-        presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
-        with present(self.state, presence):
+        with self._present(execution_id, cancel) as cancel:
             facts = git_facts(self.root, environ=self._environ)
             record = self.store.record_execution_start(
                 execution_id,
@@ -484,9 +491,8 @@ class HostExecutor:
             return self._expire(execution_id, approval)
         folder = ArtifactFolder(self.state, execution_id)
         folder.create()
-        presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
         try:
-            with present(self.state, presence):
+            with self._present(execution_id, cancel) as cancel:
                 if self.store.begin_approved(execution_id):
                     folder.write_json("approval.json", approval)
                     self._attempt(
@@ -520,6 +526,26 @@ class HostExecutor:
         """Ends an execution that awaits approval: it is not wanted any more. Raises as `deny` does."""
         because = f": {reason}" if reason else ""
         return self._end_awaiting(execution_id, code=WITHDRAWN, message=f"withdrawn by {by}{because}")
+
+    def stop(self, execution_id: str, *, by: str, reason: str | None = None) -> None:
+        """Asks the process that runs an execution to stop and roll back; does not wait for it.
+
+        Raises ExecutionNotFound, WrongWorkspace, InvalidState when no process runs it.
+        """
+        record = self.store.get_execution(execution_id)
+        if record is None:
+            raise ExecutionNotFound(execution_id)
+        if record.ended:
+            raise InvalidState(execution_id, record.status, "it has ended")
+        if record.workspace_id != self.store.workspace_id:
+            raise WrongWorkspace(execution_id, self.where(record.workspace_id))
+        if not is_live(self.state, execution_id):
+            raise InvalidState(execution_id, record.status, "no process runs it")
+        redacted = None if reason is None else self._redactor.redact(reason)
+        request_cancel(self.state, execution_id, CancelRequest(by, redacted))
+        if not is_live(self.state, execution_id):
+            # It ended in between, and nobody is left to take the request away.
+            forget_request(self.state, execution_id)
 
     def cancel_expired(self) -> list[ExecutionRecord]:
         """Ends the executions whose approval has run out before anybody ran them; returns them."""
