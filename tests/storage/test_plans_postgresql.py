@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,17 @@ class Database:
     def plans(self, question: str, patch: pytest.MonkeyPatch) -> list[str]:
         """A plan for each statement that the store runs for the question."""
         asked: list[tuple[bytes, Any]] = []
-        run = _Session.execute
 
-        def noted(session: _Session, text: Any, parameters: Any = None, /, **options: Any) -> Any:
-            asked.append((text if isinstance(text, bytes) else text.encode(), parameters))
-            return run(session, text, parameters, **options)
+        def noting(run: Callable[..., Any]) -> Callable[..., Any]:
+            def noted(session: _Session, text: Any, parameters: Any = None, /, **options: Any) -> Any:
+                asked.append((text if isinstance(text, bytes) else text.encode(), parameters))
+                return run(session, text, parameters, **options)
+
+            return noted
 
         with patch.context() as patched:
-            patched.setattr(_Session, "execute", noted)
+            patched.setattr(_Session, "execute", noting(_Session.execute))
+            patched.setattr(_Session, "rows", noting(_Session.rows))
             ask(self.store, question)
         with connected(self.url) as connection:
             return [
