@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from executor import __version__
 from executor_api import console, problems
 from executor_api.access import Access
+from executor_api.access_log import AccessLog
 from executor_api.feed import EventFeed
 from executor_api.guard import CONSOLE, Guard
 from executor_api.routes import artifacts, changes, executions, operation, server, session, stream
@@ -30,6 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings if settings is not None else Settings()
     served = Served(settings)
+    access_log = None if settings.access_log is None else AccessLog(settings.access_log)
     feed = EventFeed(lambda: served.store)
 
     @asynccontextmanager
@@ -38,6 +40,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         await to_thread.run_sync(feed.close)
         await to_thread.run_sync(served.close)
+        if access_log is not None:
+            access_log.close()
 
     app = FastAPI(
         title="Executor",
@@ -52,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.served = served
     app.state.feed = feed
     app.state.access = Access(settings, lambda: served.store)
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, access_log=access_log)
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -43,9 +43,19 @@ class _Application(Protocol):
     "--port", type=click.IntRange(0, 65535), help=f"The port ({DEFAULT_PORT}, or the next free one)."
 )
 @click.option("--allow-host", "hosts", multiple=True, help="Another name requests may be addressed to.")
+@click.option(
+    "--access-log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Append a line of JSON for each request: no queries, no headers, no bodies.",
+)
 @click.pass_context
 def serve(
-    ctx: click.Context, workspaces: tuple[Path, ...], host: str, port: int | None, hosts: tuple[str, ...]
+    ctx: click.Context,
+    workspaces: tuple[Path, ...],
+    host: str,
+    port: int | None,
+    hosts: tuple[str, ...],
+    access_log: Path | None,
 ) -> None:
     """Answer questions about executions over HTTP, and show the console, until stopped with Ctrl-C.
 
@@ -62,7 +72,13 @@ def serve(
     with listening:
         if port is None and chosen != DEFAULT_PORT:
             app.note(f"port {DEFAULT_PORT} is taken; using {chosen}")
-        settings = Settings(workspaces=workspaces or (app.root,), host=host, port=chosen, allowed_hosts=hosts)
+        settings = Settings(
+            workspaces=workspaces or (app.root,),
+            host=host,
+            port=chosen,
+            allowed_hosts=hosts,
+            access_log=access_log,
+        )
         _run(app, settings, listening)
 
 

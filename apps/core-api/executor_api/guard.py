@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +16,7 @@ from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from executor_api.access_log import AccessLog
 from executor_api.problems import problem
 from executor_api.settings import Settings
 
@@ -63,15 +65,33 @@ class Guard:
     Replaces the path by one in which an escaped slash stays apart from one that separates segments.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, access_log: AccessLog | None = None) -> None:
         self.app = app
         self._hosts = settings.hosts
+        self._log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = secrets.token_hex(8)
+        if self._log is None:
+            await self._answer(scope, receive, send, secrets.token_hex(8))
+            return
+        began, request_id, path = time.monotonic(), secrets.token_hex(8), scope["path"]
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, noting, request_id)
+        finally:
+            self._log.write(request_id, scope["method"], path, status, time.monotonic() - began)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         scope["executor_request_id"] = request_id
         console = scope["path"] == CONSOLE or scope["path"].startswith(CONSOLE + "/")
         policy = _CONSOLE_POLICY if console else _DATA_POLICY

@@ -20,13 +20,15 @@ class Settings:
     """`workspaces` are directories in or below the workspaces to serve, the current directory by default.
 
     `allowed_hosts` are names, beside those of the loopback and `host`, that a request may be addressed to.
-    `environ` is what the parts of a workspace read their variables from.
+    `access_log` gets a line of JSON for each request. `environ` is what the parts of a workspace read their
+    variables from.
     """
 
     workspaces: tuple[Path, ...] = (Path(),)
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     allowed_hosts: tuple[str, ...] = ()
+    access_log: Path | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     @property

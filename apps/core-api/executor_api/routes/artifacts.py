@@ -12,9 +12,9 @@ from starlette.responses import Response, StreamingResponse
 
 from executor.models.times import format_time
 from executor.models.token import Scope
-from executor_api import schemas
+from executor_api import caching, schemas
 from executor_api.encoding import JSONAnswer
-from executor_api.routes.operation import ExecutionId, operation, require, served
+from executor_api.routes.operation import NOT_MODIFIED, ExecutionId, operation, require, served
 
 router = APIRouter(tags=["artifacts"])
 
@@ -55,10 +55,11 @@ def execution_artifacts(
         scope=Scope.CONTENT,
         response_class=Response,
         also={
+            **NOT_MODIFIED,
             200: {
                 "description": "The bytes of the file.",
                 "content": {"text/plain": {"schema": {"type": "string"}}},
-            }
+            },
         },
     ),
 )
@@ -72,11 +73,17 @@ def execution_artifact(
     require(request, Scope.CONTENT)
     found = served(request)
     with found.opened_artifact(execution_id, name) as descriptor:
-        size = os.fstat(descriptor).st_size
+        state = os.fstat(descriptor)
+        size, tag = state.st_size, f'"{state.st_size:x}-{state.st_mtime_ns:x}"'
+        known = caching.unchanged(request, tag) if query.tail is None else None
+        if known is not None:
+            return known
         if query.tail is not None:
             return Response(_last_lines(descriptor, size, query.tail), media_type=_TEXT)
         copy = os.dup(descriptor)
-    return StreamingResponse(_content(copy, size), media_type=_TEXT, headers={"Content-Length": str(size)})
+    return StreamingResponse(
+        _content(copy, size), media_type=_TEXT, headers={"Content-Length": str(size), **caching.headers(tag)}
+    )
 
 
 def _last_lines(descriptor: int, size: int, lines: int) -> bytes:

@@ -13,9 +13,9 @@ from executor.errors import ArtifactNotFound, CorrelationNotFound, InvalidFilter
 from executor.models.execution import ExecutionFilter
 from executor.models.times import format_time, parse_time
 from executor.models.token import Scope
-from executor_api import answers, schemas
-from executor_api.encoding import JSONAnswer
-from executor_api.routes.operation import ExecutionId, operation, require, served
+from executor_api import answers, caching, schemas
+from executor_api.encoding import JSON, JSONAnswer, encode
+from executor_api.routes.operation import NOT_MODIFIED, ExecutionId, operation, require, served
 
 router = APIRouter(tags=["executions"])
 
@@ -142,7 +142,8 @@ def execution_events(
 
 
 @router.get(
-    "/executions/{execution_id:segment}/diff", **operation(schemas.ExecutionDiff, 404, scope=Scope.CONTENT)
+    "/executions/{execution_id:segment}/diff",
+    **operation(schemas.ExecutionDiff, 404, scope=Scope.CONTENT, also=NOT_MODIFIED),
 )
 def execution_diff(
     request: Request, execution_id: ExecutionId, query: Annotated[schemas.NoQuery, Query()]
@@ -154,7 +155,7 @@ def execution_diff(
     if changeset is None:
         raise ArtifactNotFound(execution_id, "changeset")
     patch = render_diff(changeset.changes, lambda digest: store.get_content(execution_id, digest))
-    return JSONAnswer(
+    content = encode(
         {
             "execution_id": execution_id,
             "changeset_id": changeset.changeset_id,
@@ -163,3 +164,5 @@ def execution_diff(
             "diff": patch.decode("utf-8", "replace"),
         }
     )
+    tag = caching.tag_of(content)
+    return caching.unchanged(request, tag) or Response(content, media_type=JSON, headers=caching.headers(tag))

@@ -16,6 +16,9 @@ from executor_api.served import Served
 SESSION_SCHEME: Final = "session"
 TOKEN_SCHEME: Final = "token"
 
+# The client has this version already (`If-None-Match`).
+NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Not Modified"}}
+
 paths.register()
 
 
