@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,23 +11,47 @@ import click
 from executor.cli.application import Application, json_option, pass_application
 from executor.cli.exit_codes import ExitCode
 from executor.cli.text import plural, safe
+from executor.errors import ExecutorError
 
 if TYPE_CHECKING:
     from executor.diagnosis import Diagnosis
+    from executor.validation import CheckResult
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Do not read the whole database file for damage.")
+@click.option(
+    "--validate",
+    is_flag=True,
+    help="Check this installation with real changes, in a temporary workspace that is removed.",
+)
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path),
+    help="With --validate: check in this workspace. One new file is changed and removed; the records stay.",
+)
 @json_option
 @pass_application
-def doctor(app: Application, quick: bool, as_json: bool) -> int:
+def doctor(app: Application, quick: bool, validate: bool, workspace: Path | None, as_json: bool) -> int:
     """Say what is in force here and what is wrong: versions, workspace, database, settings.
 
     Looks and changes nothing; each thing that is wrong comes with what to do. Exit 1 when something is wrong.
 
+    With --validate real changes go through plan, gate, apply, verification and rollback, and what is recorded is
+    compared with what happened. Exit 0 when every check passed, 1 when one failed, 2 when it could not start.
+
     \b
     Example: executor doctor
+             executor doctor --validate --json
     """
+    if workspace is not None and not validate:
+        raise click.UsageError(
+            "--workspace goes with --validate; for a look, use executor -C DIRECTORY doctor"
+        )
+    if validate and quick:
+        raise click.UsageError("--quick is about looking; --validate does not look for damage")
+    if validate:
+        return _validate(app, workspace or app.start, as_json)
     from executor.diagnosis import diagnose
 
     diagnosis = diagnose(app.start, environ=os.environ, thorough=not quick)
@@ -35,6 +60,39 @@ def doctor(app: Application, quick: bool, as_json: bool) -> int:
     else:
         _print(app, diagnosis)
     return ExitCode.DONE if diagnosis.healthy else ExitCode.FAILED
+
+
+def _validate(app: Application, workspace: Path | None, as_json: bool) -> int:
+    from executor.validation import validate
+
+    def show(result: CheckResult) -> None:
+        if not as_json:
+            style = None if result.passed else "red"
+            app.print(f"{'✓' if result.passed else '✗'} {result.name:<10} {safe(result.detail)}", style=style)
+
+    try:
+        report = validate(workspace, environ=os.environ, observer=show)
+    except (ExecutorError, OSError) as cause:
+        if as_json:
+            app.print_json({"passed": False, "error": str(cause), "checks": []})
+        app.note(f"the release check could not start: {safe(str(cause))}", style="red")
+        return ExitCode.USAGE
+    if as_json:
+        app.print_json(
+            {
+                "passed": report.passed,
+                "workspace": report.workspace,
+                "engine": report.engine,
+                "checks": [
+                    {"name": r.name, "passed": r.passed, "detail": r.detail, "seconds": r.seconds}
+                    for r in report.results
+                ],
+            }
+        )
+    else:
+        passed = sum(result.passed for result in report.results)
+        app.print(f"{passed} of {plural(len(report.results), 'check')} passed on {report.engine}")
+    return ExitCode.DONE if report.passed else ExitCode.FAILED
 
 
 def _print(app: Application, found: Diagnosis) -> None:

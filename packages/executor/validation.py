@@ -1,0 +1,385 @@
+"""The release check: does this installation keep its promises, shown on real changes.
+
+It carries changes to one file of its own through plan, gate, apply and verification, compares what the record,
+the events and the artifacts say with what happened, and takes the file away again by a change like any other.
+Records of it stay in the database, as those of every execution do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from executor.errors import ExecutorError, InvalidSettings, WorkspaceNotFound
+from executor.host.git import find_workspace
+from executor.migrations.target import URL_VARIABLE, DatabaseTarget
+from executor.models.execution import ExecutionRecord, ExecutionStatus, StepRecord, TriggerKind, Verdict
+from executor.runtime import open_runtime
+from executor.storage.location import STATE_DIRECTORY, resolve_workspace, state_directory
+
+if TYPE_CHECKING:
+    from executor.runtime import Runtime
+
+_GIT: Final = ("git", "-c", "core.hooksPath=/dev/null", "-c", "init.defaultBranch=main")
+# What links this run to an execution around it; the check makes one family of its own.
+_INHERITED: Final = frozenset(
+    {
+        "EXECUTOR_CHECK_RUN",
+        "EXECUTOR_CORRELATION_ID",
+        "EXECUTOR_INSIDE",
+        "EXECUTOR_PARENT_EXECUTION_ID",
+        "EXECUTOR_WORKSPACE",
+    }
+)
+# They name the state of one workspace, so no temporary one can use them.
+_OF_ONE_WORKSPACE: Final = ("EXECUTOR_STATE_DIR", "EXECUTOR_WORKSPACE_ID")
+_GOOD: Final = "good\n"
+_BAD: Final = "bad\n"
+_REPAIRED: Final = "good again\n"
+
+
+class CheckFailed(Exception):
+    """What is not as promised, as one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """How one check came out; `detail` says what was seen."""
+
+    name: str
+    passed: bool
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """`engine` is `sqlite` or `postgresql`."""
+
+    workspace: str
+    engine: str
+    results: tuple[CheckResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(result.passed for result in self.results)
+
+
+@dataclass(slots=True)
+class Validation:
+    """What the checks share: the workspace, the file they change, and the executions so far by role."""
+
+    runtime: Runtime
+    path: str
+    before: Mapping[str, tuple[int, ...]]
+    records: dict[str, ExecutionRecord] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        return self.runtime.root / self.path
+
+    def record(self, role: str) -> ExecutionRecord:
+        """The execution an earlier check made. Raises CheckFailed when it did not come that far."""
+        if role not in self.records:
+            raise CheckFailed(f"there is no execution {role!r}: an earlier check failed")
+        return self.records[role]
+
+    def change(
+        self,
+        role: str,
+        change: Mapping[str, str],
+        *,
+        verify: str,
+        expected: ExecutionStatus,
+        trigger: TriggerKind = TriggerKind.MANUAL,
+        parent: str | None = None,
+    ) -> ExecutionRecord:
+        """Carries one change out. Raises CheckFailed unless it ends as expected."""
+        proposal = self.runtime.propose(
+            json.dumps({"version": 1, "changes": [{"path": self.path, **change}]}).encode(),
+            kind="changeset",
+            origin=self.runtime.origin(trigger=trigger, parent=parent),
+            verify=[verify],
+            title=f"Release check: {role}",
+            why="executor doctor --validate",
+        )
+        if isinstance(proposal, ExecutionRecord):
+            raise CheckFailed(f"taken for a repetition of {proposal.execution_id}")
+        record = self.runtime.execute(proposal)
+        if record.awaiting_approval:
+            self.runtime.withdraw(record.execution_id, "the release check does not wait for a person")
+            reasons = "; ".join(rule.reason for rule in proposal.decision.rules if rule.reason)
+            raise CheckFailed(f"the policy wants a person to approve {self.path}: {reasons}")
+        return self.keep(role, record, expected)
+
+    def keep(self, role: str, record: ExecutionRecord, expected: ExecutionStatus) -> ExecutionRecord:
+        self.records[role] = record
+        if record.status != expected:
+            raise CheckFailed(
+                f"{record.execution_id} is {record.status}, not {expected}: {record.error_message or 'no error'}"
+            )
+        return record
+
+    def expect_content(self, expected: str | None) -> None:
+        found = self.file.read_text() if self.file.exists() else None
+        if found != expected:
+            raise CheckFailed(f"{self.path} holds {found!r}, not {expected!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A named check. `run` returns what it saw and raises CheckFailed or ExecutorError."""
+
+    name: str
+    run: Callable[[Validation], str]
+
+
+def _change(validation: Validation) -> str:
+    """A low-risk change goes through plan, gate, apply and verification."""
+    record = validation.change(
+        "change",
+        {"operation": "create", "content": _GOOD},
+        verify=f"grep -q good {validation.path}",
+        expected=ExecutionStatus.COMPLETED,
+    )
+    validation.expect_content(_GOOD)
+    if (record.verdict, record.risk_level) != ("allow", "low"):
+        raise CheckFailed(f"judged {record.verdict} at {record.risk_level} risk, not allow at low")
+    return f"{record.execution_id} completed, {record.files_changed} file"
+
+
+def _record(validation: Validation) -> str:
+    """The record and its steps say what happened."""
+    store, execution_id = validation.runtime.store, validation.record("change").execution_id
+    record, decision = store.get_execution(execution_id), store.get_decision(execution_id)
+    if record is None or store.get_plan(execution_id) is None or decision is None:
+        raise CheckFailed(f"{execution_id} lacks its record, plan or decision")
+    if decision.verdict != Verdict.ALLOW or record.affected_paths != [validation.path]:
+        raise CheckFailed(f"{execution_id} says {decision.verdict}, {record.affected_paths}")
+    if not record.verification_passed or record.rolled_back or record.ended_at is None:
+        raise CheckFailed(f"{execution_id} does not say that it was verified and has ended")
+    steps = store.get_execution_steps(execution_id)
+    _expect_steps(steps, ("validate", "backup", "apply", "verify"), failed=None)
+    return ", ".join(step.step_name for step in steps)
+
+
+def _artifacts(validation: Validation) -> str:
+    """Every artifact is listed, opens by its name, and is readable by the owner only."""
+    folder = validation.runtime.artifacts(validation.record("change").execution_id)
+    names = folder.names()
+    wanted = {"plan.json", "changeset.json", "decision.json", "execution.json", "events.jsonl"}
+    missing = wanted.difference(names)
+    if missing or not any(name.startswith("steps/") and name.endswith(".log") for name in names):
+        raise CheckFailed(f"missing among the artifacts: {', '.join(sorted(missing)) or 'the log of a step'}")
+    for name in names:
+        with os.fdopen(folder.open(name), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o777
+            text = file.read()
+        if mode & 0o077:
+            raise CheckFailed(f"{name} is readable by others: mode {mode:04o}")
+        try:
+            for line in [text] if name.endswith(".json") else text.splitlines() * name.endswith(".jsonl"):
+                json.loads(line)
+        except ValueError as cause:
+            raise CheckFailed(f"{name} does not parse: {cause}") from cause
+    return f"{len(names)} artifacts"
+
+
+def _family(validation: Validation) -> str:
+    """A failing change is put back, so is its retry, and its repair completes."""
+    bad = {"operation": "update", "content": _BAD}
+    verify = f"grep -q good {validation.path}"
+    failed = validation.change("failing", bad, verify=verify, expected=ExecutionStatus.ROLLED_BACK)
+    validation.expect_content(_GOOD)
+    retried = validation.keep(
+        "retry", validation.runtime.retry(failed.execution_id), ExecutionStatus.ROLLED_BACK
+    )
+    validation.expect_content(_GOOD)
+    validation.change(
+        "repair",
+        {"operation": "update", "content": _REPAIRED},
+        verify=verify,
+        expected=ExecutionStatus.COMPLETED,
+        trigger=TriggerKind.REPAIR,
+        parent=retried.execution_id,
+    )
+    validation.expect_content(_REPAIRED)
+    steps = validation.runtime.store.get_execution_steps(failed.execution_id)
+    _expect_steps(steps, ("validate", "backup", "apply", "verify", "rollback"), failed="verify")
+    return "rolled back, retried, repaired"
+
+
+def _lineage(validation: Validation) -> str:
+    """The family is found from any of its members."""
+    store = validation.runtime.store
+    ids = [validation.record(role).execution_id for role in ("failing", "retry", "repair")]
+    first, last = store.get_execution_lineage(ids[0]), store.get_execution_lineage(ids[2])
+    chain = store.list_executions_by_correlation(ids[0])
+    seen = (
+        [record.execution_id for record in first["descendants"]],
+        [record.execution_id for record in last["ancestors"]],
+        [record.execution_id for record in chain],
+        [(record.trigger_kind, record.attempt) for record in chain],
+    )
+    kinds = [(TriggerKind.MANUAL, 1), (TriggerKind.RETRY, 2), (TriggerKind.REPAIR, 3)]
+    if seen != (ids[1:], ids[:2], ids, kinds):
+        raise CheckFailed(f"the family of {ids[0]} reads as {seen}")
+    if any(store.is_unresolved(execution_id) for execution_id in ids):
+        raise CheckFailed(f"{ids[0]} counts as unresolved though its repair completed")
+    return "three attempts, resolved by the repair"
+
+
+def _events(validation: Validation) -> str:
+    """Events are numbered without a gap, begin and end as they should, and stand in the artifact alike."""
+    count = 0
+    for role in ("change", "failing", "retry", "repair"):
+        validation.record(role)
+    for role, record in validation.records.items():
+        events = validation.runtime.store.list_events(record.execution_id)
+        kinds = [event.event for event in events]
+        if [event.seq for event in events] != list(range(1, len(events) + 1)):
+            raise CheckFailed(f"the events of {role} have a gap")
+        if (kinds[:1], kinds[-1:]) != (["execution_start"], ["execution_end"]):
+            raise CheckFailed(f"the events of {role} are {', '.join(kinds)}")
+        if ("rollback_end" in kinds) != (record.status == ExecutionStatus.ROLLED_BACK):
+            raise CheckFailed(f"the events of {role} tell of another rollback than its record")
+        lines = validation.runtime.artifacts(record.execution_id).events.read_text().splitlines()
+        if [json.loads(line)["seq"] for line in lines] != [event.seq for event in events]:
+            raise CheckFailed(f"events.jsonl of {role} holds other events than the database")
+        count += len(events)
+    return f"{count} events of {len(validation.records)} executions"
+
+
+def _undone(validation: Validation) -> str:
+    """What the check did is undone, through the gate, and no other file was touched."""
+    if validation.file.exists():
+        validation.change(
+            "undo",
+            {"operation": "delete"},
+            verify=f"test ! -e {validation.path}",
+            expected=ExecutionStatus.COMPLETED,
+        )
+    after = _tree(validation.runtime.root, validation.runtime.state)
+    differing = sorted(
+        path
+        for path in validation.before.keys() | after.keys()
+        if validation.before.get(path) != after.get(path)
+    )
+    if differing:
+        raise CheckFailed(f"not as before: {', '.join(differing[:5])}")
+    return f"{len(after)} files as before"
+
+
+# In the order they run. A later one may build on the executions of those before; `undone` comes last.
+CHECKS: Final = (
+    Check("change", _change),
+    Check("record", _record),
+    Check("artifacts", _artifacts),
+    Check("family", _family),
+    Check("lineage", _lineage),
+    Check("events", _events),
+    Check("undone", _undone),
+)
+
+
+def validate(
+    workspace: Path | None,
+    *,
+    environ: Mapping[str, str],
+    checks: tuple[Check, ...] = CHECKS,
+    observer: Callable[[CheckResult], None] = lambda _: None,
+) -> ValidationReport:
+    """Runs every check, in a temporary git repository unless a workspace is given.
+
+    Raises WorkspaceNotFound for one where nothing is recorded yet, InvalidSettings, and what opening a
+    workspace raises: then nothing was checked.
+    """
+    with _place(workspace, environ) as root:
+        runtime = open_runtime(
+            root, environ={name: value for name, value in environ.items() if name not in _INHERITED}
+        )
+        try:
+            runtime.recover_abandoned()
+            if workspace is None:
+                runtime.write_default_settings()
+            path = f"executor-release-check-{uuid4().hex[:12]}.txt"
+            validation = Validation(runtime, path, _tree(runtime.root, runtime.state))
+            try:
+                results = tuple(_run(check, validation, observer) for check in checks)
+            finally:
+                # Nothing but this check writes a file of this name.
+                validation.file.unlink(missing_ok=True)
+            server = DatabaseTarget.parse(environ.get(URL_VARIABLE) or ":memory:", environ).is_server
+            return ValidationReport(str(runtime.root), "postgresql" if server else "sqlite", results)
+        finally:
+            runtime.close()
+
+
+def _run(check: Check, validation: Validation, observer: Callable[[CheckResult], None]) -> CheckResult:
+    began = time.monotonic()
+    try:
+        detail, passed = check.run(validation), True
+    except (CheckFailed, ExecutorError, OSError) as failure:
+        detail, passed = str(failure), False
+    result = CheckResult(check.name, passed, detail, round(time.monotonic() - began, 3))
+    observer(result)
+    return result
+
+
+@contextmanager
+def _place(workspace: Path | None, environ: Mapping[str, str]) -> Iterator[Path]:
+    if workspace is not None:
+        root = find_workspace(resolve_workspace(workspace))
+        if not environ.get(URL_VARIABLE) and not state_directory(root, environ).is_dir():
+            raise WorkspaceNotFound(
+                str(root), "nothing is recorded here yet; executor init begins, or leave --workspace out"
+            )
+        yield root
+        return
+    for name in _OF_ONE_WORKSPACE:
+        if environ.get(name):
+            raise InvalidSettings(f"{name} is set, for another workspace: unset it or give --workspace")
+    with tempfile.TemporaryDirectory(prefix="executor-validate-") as temporary:
+        root = Path(temporary).resolve() / "workspace"
+        root.mkdir()
+        try:
+            subprocess.run([*_GIT, "init", "--quiet"], cwd=root, check=True, capture_output=True, text=True)
+        except FileNotFoundError as cause:
+            raise InvalidSettings("the release check needs git on the PATH") from cause
+        except subprocess.CalledProcessError as cause:
+            raise InvalidSettings(f"git init failed: {cause.stderr.strip()}") from cause
+        (root / "README.md").write_text("A file that the release check leaves alone.\n")
+        yield root
+
+
+def _tree(root: Path, state: Path) -> dict[str, tuple[int, ...]]:
+    """Path → what changes whenever a file does: type and mode, size, time, identity."""
+    found: dict[str, tuple[int, ...]] = {}
+    skipped = {root / ".git", root / STATE_DIRECTORY, state}
+    for name, folders, files in os.walk(root):
+        folder = Path(name)
+        folders[:] = [inner for inner in folders if folder / inner not in skipped]
+        for path in (folder / file for file in files):
+            # In a linked worktree `.git` is a file.
+            if path not in skipped:
+                status = path.lstat()
+                found[str(path.relative_to(root))] = (
+                    status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino
+                )  # fmt: skip
+    return found
+
+
+def _expect_steps(steps: list[StepRecord], names: tuple[str, ...], *, failed: str | None) -> None:
+    seen = [(step.step_name, step.status) for step in steps if step.step_name != "health"]
+    wanted = [(name, "failed" if name == failed else "completed") for name in names]
+    if seen != wanted:
+        raise CheckFailed(f"the steps are {seen}, not {wanted}")
