@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -19,7 +22,7 @@ from executor.cli.proposal import (
     show_proposal,
 )
 from executor.cli.signals import cancellable
-from executor.cli.text import plural, short_id, status_icon, status_style, status_word
+from executor.cli.text import duration, plural, short_id, status_icon, status_style, status_word
 from executor.models.execution import ExecutionRecord, ExecutionStatus
 
 wait_option = click.option(
@@ -31,14 +34,42 @@ wait_option = click.option(
 )
 
 
+backoff_option = click.option(
+    "--backoff",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, max=3600),
+    default=0.0,
+    help="How long to wait before another attempt, twice as long before each further one (0).",
+)
+# No pause is longer, however often it was doubled.
+_LONGEST_PAUSE = 3600.0
+
+
 @click.command()
 @change_options
 @click.option("--dry-run", is_flag=True, help="Show plan and decision; change and record nothing.")
+@click.option(
+    "--retries",
+    metavar="N",
+    type=click.IntRange(0, 100),
+    default=0,
+    help="Try again so often while it fails and is rolled back (0).",
+)
+@backoff_option
 @wait_option
 @check_options
 @json_option
 @pass_application
-def run(app: Application, /, dry_run: bool, wait: float, as_json: bool, **options: Any) -> int:
+def run(
+    app: Application,
+    /,
+    dry_run: bool,
+    retries: int,
+    backoff: float,
+    wait: float,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Apply a change all-or-nothing, verify it, and put everything back when it fails.
 
     \b
@@ -56,12 +87,26 @@ def run(app: Application, /, dry_run: bool, wait: float, as_json: bool, **option
     if not as_json:
         note_checks(app, proposal)
     with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
-        record = app.new_runtime.execute(proposal, cancel=cancel, observer=progress, wait_seconds=wait)
-    return report(app, record, as_json)
+        runtime = app.new_runtime
+        record = runtime.execute(proposal, cancel=cancel, observer=progress, wait_seconds=wait)
+        attempt = partial(
+            runtime.retry, run_id=options["run_id"], cancel=cancel, observer=progress, wait_seconds=wait
+        )
+        record = _again(app, record, retries, backoff, cancel, attempt)
+    code = report(app, record, as_json)
+    return ExitCode.INTERRUPTED if _given_up(code, cancel) else code
 
 
 @click.command()
 @click.argument("execution", metavar="ID", default="@last-failed")
+@click.option(
+    "--times",
+    metavar="N",
+    type=click.IntRange(1, 100),
+    default=1,
+    help="Attempts at most, while they fail and are rolled back (1).",
+)
+@backoff_option
 @wait_option
 @check_options
 @json_option
@@ -69,6 +114,8 @@ def run(app: Application, /, dry_run: bool, wait: float, as_json: bool, **option
 def retry(
     app: Application,
     execution: str,
+    times: int,
+    backoff: float,
     wait: float,
     timeout: float | None,
     env: tuple[str, ...],
@@ -82,12 +129,13 @@ def retry(
 
     \b
     Example: executor retry @last-failed
+             executor retry @last-failed --times 3 --backoff 10
     """
     runtime = app.runtime
     execution_id = runtime.resolve(execution)
     with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
-        record = runtime.retry(
-            execution_id,
+        attempt = partial(
+            runtime.retry,
             why=why,
             run_id=run_id,
             timeout_seconds=timeout,
@@ -96,7 +144,39 @@ def retry(
             observer=progress,
             wait_seconds=wait,
         )
-    return report(app, record, as_json)
+        record = _again(app, attempt(execution_id), times - 1, backoff, cancel, attempt)
+    code = report(app, record, as_json)
+    return ExitCode.INTERRUPTED if _given_up(code, cancel) else code
+
+
+def _again(
+    app: Application,
+    record: ExecutionRecord,
+    times: int,
+    backoff: float,
+    cancel: threading.Event,
+    attempt: Callable[[str], ExecutionRecord],
+) -> ExecutionRecord:
+    """The last of at most `times` further attempts, each the child of the one before.
+
+    What another attempt would meet again ends it: a denial, a missing approval, a changed or used workspace, an
+    incomplete rollback. So does `cancel`.
+    """
+    for number in range(times):
+        if of_outcome(record) is not ExitCode.FAILED:
+            break
+        pause = min(backoff * 2**number, _LONGEST_PAUSE)
+        if pause:
+            app.note(f"again in {duration(pause)}")
+        if cancel.wait(pause):
+            break
+        record = attempt(record.execution_id)
+    return record
+
+
+def _given_up(code: int, cancel: threading.Event) -> bool:
+    """Whether it was stopped between two attempts."""
+    return code == ExitCode.FAILED and cancel.is_set()
 
 
 def report(app: Application, record: ExecutionRecord, as_json: bool) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
@@ -23,7 +23,9 @@ def cancellable(say: Callable[[str], None]) -> Iterator[threading.Event]:
             signal.raise_signal(number)
             return
         cancel.set()
-        say("stopping: rolling back; once more ends at once and leaves the rest to the next start")
+        # The signal may have met this very stream in the middle of a write; then nothing can be said.
+        with suppress(RuntimeError):
+            say("stopping: rolling back; once more ends at once and leaves the rest to the next start")
 
     # Who starts a command with `nohup` or in the background of a script had these ignored on purpose.
     heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
