@@ -31,7 +31,7 @@ export default defineConfig(
     languageOptions: {
       globals: Object.fromEntries(
         ["process", "console", "document", "window", "localStorage", "matchMedia", "URL", "Buffer", "setTimeout",
-          "fetch", "performance", "getComputedStyle", "innerWidth", "location"].map((name) => [name, "readonly"]),
+          "fetch", "performance", "getComputedStyle", "innerWidth", "location", "history", "PopStateEvent"].map((name) => [name, "readonly"]),
       ),
     },
   },

@@ -52,10 +52,21 @@ export function useDetail(id: string): UseQueryResult<Detail> {
   });
 }
 
+/**
+ * The surroundings of one execution: two generations, and where these are few, twenty. A node of a huge family so
+ * costs the server no walk through all of it.
+ */
+async function surroundings(id: string, limit: number, signal: AbortSignal): Promise<Lineage> {
+  const ask = (depth: number): Promise<Lineage> => getJson<Lineage>(executionPath(id, `/lineage?depth=${depth}&limit=${limit}`), signal);
+  const near = await ask(2);
+  const { ancestors, descendants } = near.truncated;
+  return (ancestors || descendants) && near.descendants.length < limit ? ask(20) : near;
+}
+
 export function useLineage(id: string, limit: number): UseQueryResult<Lineage> {
   return useQuery({
     queryKey: ["lineage", id, limit],
-    queryFn: ({ signal }) => getJson<Lineage>(executionPath(id, `/lineage?depth=20&limit=${limit}`), signal),
+    queryFn: ({ signal }) => surroundings(id, limit, signal),
   });
 }
 

@@ -15,6 +15,9 @@ import { Awaited, Badge, Card, Copy, Empty, Id, Loading, Risk, Status, Text, Tim
 import { useTitle } from "../ui/frame";
 import { Actions } from "./actions";
 
+/** So many relatives are asked for: more nobody can see at once. */
+const FOCUS = 200;
+
 const Changes = lazy(async () => ({ default: (await import("./changes")).Changes }));
 const Logs = lazy(async () => ({ default: (await import("./logs")).Logs }));
 const LineageTab = lazy(async () => ({ default: (await import("./lineage")).LineageTab }));
@@ -29,6 +32,10 @@ function isTab(text: string | null): text is Tab {
 export function ExecutionPage(): JSX.Element {
   const id = useParams()["id"] ?? "";
   const answer = useDetail(id);
+  // Asked for at the same time, not one after the other: parts of the page need them.
+  useLineage(id, FOCUS);
+  useEvents(id);
+  useWorkspaces();
   useTitle(oneLine(answer.data?.execution.title) || id);
   return (
     <div className="page">
@@ -103,7 +110,7 @@ function Shown({ detail }: { detail: Detail }): JSX.Element {
 
 function Crumbs({ detail }: { detail: Detail }): JSX.Element {
   const { execution } = detail;
-  const lineage = useLineage(execution.execution_id, 200);
+  const lineage = useLineage(execution.execution_id, FOCUS);
   const ancestors = lineage.data?.ancestors ?? [];
   const chain = `/chains/${encodeURIComponent(execution.correlation_id)}`;
   const first = ancestors[0];
@@ -288,7 +295,7 @@ function Failure({ detail, brief }: { detail: Detail; brief: boolean }): JSX.Ele
   const log = step?.log_ref ?? null;
   const excerpt = useArtifact(execution.execution_id, failed && !brief ? log : null, 200);
   const events = useEvents(execution.execution_id);
-  const lineage = useLineage(execution.execution_id, 200);
+  const lineage = useLineage(execution.execution_id, FOCUS);
   if (!failed) return null;
   const rolledBack = events.data?.events.find((event) => event.event === "rollback_end");
   const fixed = lineage.data?.descendants.find((each) => each.status === "completed" && (each.trigger_kind === "retry" || each.trigger_kind === "repair"));

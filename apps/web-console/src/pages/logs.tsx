@@ -81,7 +81,12 @@ function Lines({ text }: { text: string }): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const linked = Number(params.get("line")) || 0;
   const [at, setAt] = useState(-1);
-  const trouble = useMemo(() => indices(lines, looksLikeTrouble), [lines]);
+  const [trouble, setTrouble] = useState<readonly number[] | null>(null);
+  useEffect(() => {
+    // After the lines are drawn: looking through a long log takes a while.
+    const timer = setTimeout(() => setTrouble(indices(lines, looksLikeTrouble)), 50);
+    return () => clearTimeout(timer);
+  }, [lines]);
   const found = useMemo(() => {
     const words = sought.toLowerCase();
     return words ? indices(lines, (line) => line.toLowerCase().includes(words)) : [];
@@ -127,8 +132,8 @@ function Lines({ text }: { text: string }): JSX.Element {
         )}
         <span className="grow" />
         <span className="dim num">{plural(lines.length, "line")}</span>
-        <button type="button" className="button small" disabled={trouble.length === 0} onClick={() => go(trouble, 1)}>
-          <Icon name="warning" size={14} /> {trouble.length === 0 ? "No errors" : "Next error"}
+        <button type="button" className="button small" disabled={!trouble?.length} onClick={() => go(trouble ?? [], 1)}>
+          <Icon name="warning" size={14} /> {trouble?.length === 0 ? "No errors" : "Next error"}
         </button>
       </div>
       <div ref={box} className="log" style={{ height: `min(64vh, ${Math.max(lines.length, 6) * HEIGHT + 16}px)` }} tabIndex={0} role="region" aria-label="Lines of the log">
