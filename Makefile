@@ -6,7 +6,7 @@ PYTEST := scripts/in_tmp $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfil
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full coverage bench bench-quick console console-check console-test bench-console screenshots \
+.PHONY: help demo test test-faults test-full coverage bench bench-quick console console-check console-test bench-console screenshots \
 	check format generate lock build clean setup setup-runtime
 
 help:  ## Show this list.
@@ -27,6 +27,9 @@ test-full: setup  ## Run the tests in their long form too: larger numbers, more 
 
 coverage: setup  ## Prove that the tests take every branch of the graph's code.
 	scripts/in_tmp $(PY) scripts/check_coverage.py
+
+test-faults: setup  ## The long form of the faults: every file operation of a real run fails, and is fatal, once.
+	$(PYTEST) -m faults --timeout 3600 $(PYTEST_ARGS)
 
 bench: setup  ## Measure the store against the bare driver, up to a million executions; fails when a target is missed.
 	scripts/in_tmp $(PY) -m benchmarks $(BENCH_ARGS)

@@ -58,3 +58,18 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         yield
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """By which means the faults were made, test by test; a run without any says nothing."""
+    modes = [
+        f"{report.nodeid.rpartition('/')[2]}: {value}"
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+        for name, value in getattr(report, "user_properties", ())
+        if name == "fault mode" and (report.when == "call" or report.failed)
+    ]
+    if modes:
+        terminalreporter.write_sep("-", "how the faults were made")
+        for line in sorted(modes):
+            terminalreporter.write_line(line)

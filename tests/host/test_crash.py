@@ -35,6 +35,8 @@ from support.applying import (
 from support.faults import CrashServer, Fault, environment, faulty
 from support.trees import REPRESENTATIVE, STATE, Node, files_of, snapshot
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(scope="module")
 def crashes() -> Iterator[CrashServer]:

@@ -14,6 +14,8 @@ from executor.host.executor import HostExecutor
 from executor.models.execution import TERMINAL_STATUSES
 from support.command import BROKEN_PATCH, GOOD_PATCH, VERIFY, Repository
 
+pytestmark = pytest.mark.faults
+
 # Runs a patch through the library; dies as soon as the observer has seen the n-th event.
 CHILD = """
 import os, signal, sys

@@ -8,6 +8,8 @@ import pytest
 
 from support.mounts import run_mounted
 
+pytestmark = pytest.mark.faults
+
 FULL = """
 import errno, sys
 from pathlib import Path

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import os
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +14,7 @@ from executor.host.journal import discard_journal, find_journals, sweep_journals
 from executor.host.rollback import RecoveryReport, recover_journal
 from executor.host.tree import WorkspaceTree
 from executor.models.change import Changeset
+from support.faults import drop_privileges
 from support.trees import STATE, Node, snapshot
 
 WORKSPACE: Final = "ws_test"
@@ -78,16 +77,6 @@ def run_recovery(root: Path) -> None:
 
 def without_temporaries(nodes: dict[str, Node]) -> bool:
     return not any(path.rpartition("/")[2].startswith(".executor-") for path in nodes)
-
-
-def drop_privileges() -> None:
-    """Root loses what lets it write where its mode says no; everybody else loses nothing."""
-    if os.geteuid() != 0:
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
-        raise OSError(ctypes.get_errno(), "capset")
 
 
 def apply_without_permission(root: Path, changeset: Changeset, closed: str) -> None:

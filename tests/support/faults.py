@@ -1,13 +1,17 @@
 """Makes chosen file operations of a real run fail, or the process die there.
 
-`executor.host.files` is the only module that calls the operating system for files, and it does so through
-its name `os`. A proxy put in its place counts what changes something on disk. It works in this process
-(`faulty`), in a forked one (`CrashServer`) and in any program that is started with `environment`.
+`executor.host.files` calls the operating system for the files of workspace and state, `executor.events.lines`
+for the file of events; both do so through their name `os`. A proxy put in its place counts what changes
+something on disk. It works in this process (`faulty`), in a forked one (`CrashServer`) and in any program that
+is started with `environment`.
 """
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import errno
+import itertools
 import json
 import os
 import pickle
@@ -18,10 +22,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, Self
 
+from executor.events import lines
 from executor.host import files
+from executor.models import times
 
 CHANGING: Final = frozenset(
     {"open", "write", "fsync", "rename", "link", "unlink", "mkdir", "rmdir", "fchmod", "fchown"}
@@ -32,15 +39,17 @@ _SUPPORT: Final = Path(__file__).resolve().parent
 
 @dataclass
 class Fault:
-    """The `nth` counted operation fails with `error`, or kills the process when `error` is None.
+    """The `nth` counted operation fails with `error`, or sends `signal` to the process when `error` is None.
 
-    A write does half of its work before. With `lasting`, all operations from the `nth` on fail. `nth` 0
-    only counts. Opening counts when it creates.
+    SIGKILL ends it there; after any other signal the operation is done. A write that fails does half of its
+    work before. With `lasting`, all operations from the `nth` on fail. `nth` 0 only counts. Opening counts when
+    it creates.
     """
 
     nth: int = 0
     error: int | None = errno.EIO
     lasting: bool = False
+    signal: int = signal.SIGKILL
     operations: frozenset[str] = CHANGING
     count: int = field(default=0, compare=False)
     hit: str | None = field(default=None, compare=False)
@@ -76,6 +85,9 @@ class FaultyOs:
 
     def _strike(self, name: str, args: tuple[Any, ...]) -> None:
         self._fault.hit = name
+        if self._fault.error is None and self._fault.signal != signal.SIGKILL:
+            os.kill(os.getpid(), self._fault.signal)
+            return
         if name == "write":
             os.write(args[0], args[1][: len(args[1]) // 2])
         if self._fault.error is None:
@@ -141,32 +153,68 @@ def recording() -> Iterator[list[Operation]]:
 
 
 def install(fault: Fault, *, sync: bool = False) -> None:
-    vars(files)["os"] = FaultyOs(fault, sync=sync)
+    vars(files)["os"] = vars(lines)["os"] = FaultyOs(fault, sync=sync)
 
 
 @contextmanager
 def faulty(fault: Fault) -> Iterator[Fault]:
     """The fault is in force while the block runs."""
-    outer = vars(files)["os"]
+    outer, outer_lines = vars(files)["os"], vars(lines)["os"]
     install(fault)
     try:
         yield fault
     finally:
-        vars(files)["os"] = outer
+        vars(files)["os"], vars(lines)["os"] = outer, outer_lines
 
 
-def environment(fault: Fault) -> dict[str, str]:
-    """Variables under which any Python program that imports executor meets the fault."""
+def environment(
+    fault: Fault, *, count: Path | None = None, unprivileged: bool = False, clock_jumps: bool = False
+) -> dict[str, str]:
+    """Variables under which any Python program that imports executor meets the fault.
+
+    How many operations there were is written to `count` at its end. `unprivileged` takes away what root may do
+    beyond its modes; with `clock_jumps` every look at the clock finds it days before or after the last one.
+    """
     wanted = {**asdict(fault), "operations": sorted(fault.operations)}
     del wanted["count"], wanted["hit"]
+    wanted |= {"report": str(count) if count else None, "unprivileged": unprivileged, "jumps": clock_jumps}
     path = os.pathsep.join([str(_SUPPORT / "faultsite"), str(_SUPPORT.parent), *filter(None, sys.path)])
     return {VARIABLE: json.dumps(wanted), "PYTHONPATH": path}
 
 
 def install_from(variables: Mapping[str, str]) -> None:
-    if VARIABLE in variables:
-        wanted = json.loads(variables[VARIABLE])
-        install(Fault(**{**wanted, "operations": frozenset(wanted["operations"])}), sync=True)
+    if VARIABLE not in variables:
+        return
+    wanted = json.loads(variables[VARIABLE])
+    report, unprivileged, jumps = (wanted.pop(name) for name in ("report", "unprivileged", "jumps"))
+    fault = Fault(**{**wanted, "operations": frozenset(wanted["operations"])})
+    install(fault, sync=True)
+    if report:
+        atexit.register(lambda: Path(report).write_text(str(fault.count)))
+    if unprivileged:
+        drop_privileges()
+    if jumps:
+        vars(times)["datetime"] = JumpingClock
+
+
+class JumpingClock(datetime):
+    """A clock that somebody sets to another day each time before it is read."""
+
+    _steps = itertools.cycle((0, 2, -3, 400, -400))
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + timedelta(days=next(cls._steps))
+
+
+def drop_privileges() -> None:
+    """Root loses what lets it write where its mode says no; everybody else loses nothing."""
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 Scenario = Callable[..., None]

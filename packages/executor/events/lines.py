@@ -57,11 +57,12 @@ def append_lines(path: Path, events: Iterable[EventRecord]) -> None:
     if not data:
         return
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        if file.seek(0, os.SEEK_END) > 0:
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                data = b"\n" + data
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > 0 and os.pread(descriptor, 1, size - 1) != b"\n":
+            data = b"\n" + data
         view = memoryview(data)
         while view:
-            view = view[file.write(view) or 0 :]
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)

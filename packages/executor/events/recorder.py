@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from executor.events.lines import append_lines, last_seq
 from executor.events.redaction import Redactor
 from executor.models.execution import EventRecord, EventType
 from executor.storage.base import ExecutionStorage
+
+logger = logging.getLogger(__name__)
 
 Observer = Callable[[EventRecord], None]
 
@@ -38,6 +41,7 @@ class EventRecorder:
         self._redactor = redactor
         self._observer = observer
         self._seq = last_seq(path)
+        self._behind = False
 
     def emit(self, event: EventType, data: Mapping[str, Any] | None = None) -> None:
         self._store.append_events(self._execution_id, [(event.value, self._redact(data or {}))])
@@ -50,13 +54,36 @@ class EventRecorder:
             self.catch_up()
 
     def catch_up(self) -> None:
-        """Appends every event the file does not hold yet, and shows it to the observer."""
+        """Appends every event the file does not hold yet, and shows it to the observer.
+
+        A file that cannot be written stays behind until it can: the rows are the record.
+        """
         while events := self._store.list_events(self._execution_id, after=self._seq, limit=_BATCH):
-            append_lines(self._path, events)
+            self._append(events)
             self._seq = events[-1].seq
             if self._observer is not None:
                 for event in events:
                     self._observer(event)
+
+    def _append(self, events: Sequence[EventRecord]) -> None:
+        try:
+            if self._behind:
+                written = last_seq(self._path)
+                while missed := self._missed(written, events[0].seq):
+                    append_lines(self._path, missed)
+                    written = missed[-1].seq
+            append_lines(self._path, events)
+        except OSError as cause:
+            if not self._behind:
+                logger.warning("%s is behind the record: %s", self._path, cause)
+            self._behind = True
+        else:
+            self._behind = False
+
+    def _missed(self, written: int, until: int) -> list[EventRecord]:
+        """The next events that could not be written when they happened."""
+        events = self._store.list_events(self._execution_id, after=written, limit=_BATCH)
+        return [event for event in events if event.seq < until]
 
     def _redact(self, data: Mapping[str, Any]) -> dict[str, Any]:
         return {key: _redact_value(value, self._redactor) for key, value in data.items()}

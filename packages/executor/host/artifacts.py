@@ -12,7 +12,19 @@ from typing import Any, Final
 import msgspec
 
 from executor.errors import ArtifactNotFound
-from executor.host.files import close, open_directory, open_file, open_root, reporting
+from executor.host.files import (
+    close,
+    closing,
+    create_file,
+    make_directories,
+    open_directory,
+    open_file,
+    open_root,
+    rename,
+    reporting,
+    unlink,
+    write_all,
+)
 from executor.host.presence import safe_name
 
 FOLDER: Final = "executions"
@@ -37,8 +49,13 @@ class ArtifactFolder:
 
     def create(self) -> None:
         with reporting("create", str(self.path)):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.path / STEP_LOGS).mkdir(mode=0o700, exist_ok=True)
+            make_directories(self.path / STEP_LOGS)
+
+    def rescued(self) -> Path:
+        """The folder for what gave way to a rollback, made when it is missing."""
+        with reporting("create", str(self.path / RESCUED)):
+            make_directories(self.path / RESCUED)
+        return self.path / RESCUED
 
     def step_log(self, step_num: int, name: str) -> Path:
         return self.path / STEP_LOGS / f"{step_num:02d}-{name}.log"
@@ -107,8 +124,10 @@ class ArtifactFolder:
 
     def _write(self, name: str, data: bytes) -> None:
         with reporting("write", str(self.path / name)):
-            temporary = self.path / f".{name.replace('/', '-')}.{os.getpid()}"
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            temporary.replace(self.path / name)
+            temporary = f".{name.replace('/', '-')}.{os.getpid()}"
+            with closing(open_root(self.path)) as folder:
+                with suppress(FileNotFoundError):
+                    unlink(temporary, dir_fd=folder)
+                with closing(create_file(temporary, dir_fd=folder)) as file:
+                    write_all(file, data)
+                rename(temporary, name, dir_fd=folder, new_dir_fd=folder)

@@ -30,7 +30,6 @@ from executor.errors import (
 )
 from executor.governance.approvals import difference, expired
 from executor.host.apply import Transaction
-from executor.host.artifacts import RESCUED
 from executor.host.cancellation import CancelRequest, find_request
 from executor.host.cause import cause_line
 from executor.host.checks import CheckResult, run_check
@@ -206,12 +205,15 @@ class Attempt:
             except BaseException:
                 # Nothing can be recorded, or a bug: put the files back now, leave the record to recovery.
                 if self._transaction is not None:
-                    if not self._transaction.committed:
-                        if self._effects is not None:
-                            self._effects.roll_back()
-                        else:
-                            self._transaction.rollback()
-                    self._transaction.detach()
+                    try:
+                        if not self._transaction.committed:
+                            if self._effects is not None:
+                                self._effects.roll_back()
+                            else:
+                                self._transaction.rollback()
+                    finally:
+                        # Whatever that raised: a journal this process holds on to, nobody can recover.
+                        self._transaction.detach()
                 raise
             if self._transaction is not None:
                 self._transaction.close()
@@ -466,9 +468,7 @@ class Attempt:
 
     def _rescue(self, transaction: Transaction) -> None:
         """Copies of what could not be put back, beside the artifacts, for a person to take from."""
-        folder = self._folder.path / RESCUED
-        folder.mkdir(mode=0o700, exist_ok=True)
-        transaction.rescue(folder)
+        transaction.rescue(self._folder.rescued())
 
     def _end(self, status: ExecutionStatus, stopped: Stopped | None) -> None:
         redact = self._around.redactor.redact

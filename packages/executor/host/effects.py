@@ -112,7 +112,7 @@ class CheckEffects:
     def _displace(self, path: str, fd: int) -> None:
         """Copies what gives way to the artifacts: nothing tells a check's bytes from a person's."""
         with files.reporting("write", str(self._rescued)):
-            self._rescued.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_directories(self._rescued)
             name = f"{secrets.token_hex(4)}-{quote(path, safe='')[-100:]}"
             with (
                 files.closing(files.open_root(self._rescued)) as folder,

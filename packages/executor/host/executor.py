@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from executor.host.attempt import DENIED, Attempt, Surroundings
 from executor.host.cancellation import CancelRequest, forget_request, heeding, request_cancel
 from executor.host.environment import INSIDE, WORKSPACE, Link, check_environment
 from executor.host.git import git_facts
+from executor.host.journal import find_journal
 from executor.host.presence import Presence, abandoned, any_marks, clear, is_live, present
 from executor.host.recovery import Recovery, recover
 from executor.host.settings import load_policy
@@ -65,6 +67,8 @@ if TYPE_CHECKING:
 # Error codes of what was cancelled without having run.
 WITHDRAWN: Final = "withdrawn"
 EXPIRED: Final = "approval_expired"
+
+logger = logging.getLogger(__name__)
 
 _AWAITING: Final = "awaiting approval"
 
@@ -242,11 +246,15 @@ class HostExecutor:
 
     @contextmanager
     def _present(self, execution_id: str, cancel: threading.Event | None) -> Iterator[threading.Event]:
-        """The process is marked while the block runs, and heeds who asks it to stop. Raises BlockingIOError."""
+        """The process is marked while the block runs, and heeds who asks it to stop. Raises BlockingIOError.
+
+        The mark stays where the journal says that there is more to do.
+        """
         presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
         cancel = cancel or threading.Event()
-        with present(self.state, presence), heeding(self.state, execution_id, cancel):
+        with present(self.state, presence) as mark, heeding(self.state, execution_id, cancel):
             yield cancel
+            mark.stays = find_journal(self.state, execution_id) is not None
 
     def _accepted(
         self, execution_id: str
@@ -570,19 +578,28 @@ class HostExecutor:
         """Finishes or undoes what dead processes left in this state directory; returns what was done.
 
         What belongs to another workspace, or to one that stays in use for `wait_seconds`, is left for later.
+        Raises WorkspaceUnwritable when one cannot be read or written, after all others are in order.
         """
         if not any_marks(self.state):
             return []
         done: list[Recovery] = []
+        refused: WorkspaceUnwritable | None = None
         with abandoned(self.state) as found:
             for presence in found:
                 if presence.workspace_id != self.store.workspace_id:
                     continue
-                recovery = recover(presence, self._surroundings(), wait_seconds=wait_seconds)
+                try:
+                    recovery = recover(presence, self._surroundings(), wait_seconds=wait_seconds)
+                except WorkspaceUnwritable as cause:
+                    # The others are put in order all the same; then this one is named, not passed over.
+                    refused = refused or cause
+                    continue
                 if recovery is not None:
                     done.append(recovery)
                     if recovery.settled:
                         clear(self.state, presence.execution_id)
+        if refused is not None:
+            raise refused
         return done
 
     def _stored(self, record: ExecutionRecord) -> tuple[Changeset, ChangePlan]:
@@ -676,7 +693,11 @@ class HostExecutor:
         """The record as it is now, with its copy beside the artifacts."""
         record = self.store.get_execution(execution_id)
         assert record is not None
-        folder.write_json("execution.json", record.to_dict())
+        try:
+            folder.write_json("execution.json", record.to_dict())
+        except WorkspaceUnwritable as cause:
+            # It has come out as the record says; to report anything else for want of the copy would be untrue.
+            logger.warning("the artifacts of %s are incomplete: %s", execution_id, cause)
         return record
 
     def _covering(

@@ -72,6 +72,12 @@ def create_file(name: str, *, dir_fd: int) -> int:
     return os.open(encode(name), _CREATE, 0o600, dir_fd=dir_fd)
 
 
+def open_marker(name: str, *, create: bool, dir_fd: int) -> int:
+    """Opens a small file for reading and writing, made when `create` says so: one that is locked, not replaced."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    return os.open(encode(name), flags, 0o600, dir_fd=dir_fd)
+
+
 def close(fd: int) -> None:
     # Nothing is lost by a failing close: what has to last was synced, and that was checked.
     with suppress(OSError):
@@ -108,6 +114,13 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def rewrite(fd: int, data: bytes) -> None:
+    """Makes `data` all that an open file holds. Cut short, it holds less."""
+    os.ftruncate(fd, 0)
+    os.lseek(fd, 0, os.SEEK_SET)
+    write_all(fd, data)
 
 
 def sync(fd: int) -> None:
@@ -223,6 +236,14 @@ def unlink(name: str, *, dir_fd: int) -> None:
 def make_directory(name: str, mode: int, *, dir_fd: int) -> None:
     """`mode` goes through the umask; `set_mode` on the opened directory makes it exact."""
     os.mkdir(encode(name), mode, dir_fd=dir_fd)
+
+
+def make_directories(path: Path) -> None:
+    """Makes a directory only the owner can enter, and what is missing above it. One that is there stays."""
+    missing = [directory for directory in (path, *path.parents) if not directory.is_dir()]
+    for directory in reversed(missing):
+        with suppress(FileExistsError):
+            os.mkdir(encode(str(directory)), 0o700)  # noqa: PTH102  # through the name that faults replace
 
 
 def remove_directory(name: str, *, dir_fd: int) -> None:

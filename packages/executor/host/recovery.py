@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from executor.errors import LockHeld, RollbackIncomplete, WorkspaceNotFound, WrongWorkspace
 from executor.events.recorder import EventRecorder
 from executor.host.apply import Transaction
-from executor.host.artifacts import RESCUED, ArtifactFolder
+from executor.host.artifacts import ArtifactFolder
 from executor.host.effects import CheckEffects, Problems
 from executor.host.journal import Side, discard_journal, find_journal, sweep_journals
 from executor.host.lock import WorkspaceLock
@@ -102,7 +102,7 @@ def _recover_in(
         if journal is not None and report is not None and report.rollback is not None:
             _rescue(journal, report.rollback, around)
         _record(recovery, report, around)
-        if journal is not None and recovery.settled:
+        if journal is not None and report is not None and recovery.settled:
             discard_journal(journal)
         sweep_journals(around.state)
     return recovery
@@ -113,9 +113,7 @@ def _rescue(journal: FoundJournal, rollback: RollbackReport, around: Surrounding
     if rollback.problems or rollback.displaced:
         folder = ArtifactFolder(around.state, journal.execution_id)
         folder.create()
-        rescued = folder.path / RESCUED
-        rescued.mkdir(mode=0o700, exist_ok=True)
-        rescue_journal(journal, rollback, rescued)
+        rescue_journal(journal, rollback, folder.rescued())
 
 
 def _settle(
@@ -162,6 +160,9 @@ def _record(recovery: Recovery, report: RecoveryReport | None, around: Surroundi
         _end(record, recovery, report, around)
         edited = [{"path": path, "why": why} for path, why in report.edited] if report else []
         recorder.emit(EventType.RECOVERED, {**recovery.outcome(), "edited_since": edited})
+    elif record.error_code == RollbackIncomplete.code and report is not None and recovery.complete:
+        # Its own rollback could not do all of it, and said so; now the rest is done.
+        recorder.emit(EventType.RECOVERED, {**recovery.outcome(), "edited_since": []})
     recorder.catch_up()
     ended = around.store.get_execution(record.execution_id)
     if ended is not None:
