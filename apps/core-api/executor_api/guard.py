@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from anyio import to_thread
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from executor_api.access_log import AccessLog
@@ -36,12 +36,16 @@ _DATA_POLICY: Final = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
 _HEADERS: Final = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
 )
+# As they go over the wire: every answer has them, and making them anew would cost more than the answer.
+_CONSOLE_HEADERS: Final = (*_HEADERS, (b"content-security-policy", _CONSOLE_POLICY.encode()))
+_DATA_HEADERS: Final = (*_HEADERS, (b"content-security-policy", _DATA_POLICY.encode()))
+_NOT_KEPT: Final = (b"cache-control", b"no-store")
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS: Final = bytes.maketrans(b"[]{}", b"()()")
 _OTHER_BYTES: Final = bytes(set(range(256)) - set(b"[]{}"))
@@ -94,16 +98,14 @@ class Guard:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         scope["executor_request_id"] = request_id
         console = scope["path"] == CONSOLE or scope["path"].startswith(CONSOLE + "/")
-        policy = _CONSOLE_POLICY if console else _DATA_POLICY
+        fixed = _CONSOLE_HEADERS if console else _DATA_HEADERS
 
         async def decorated(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                headers["Content-Security-Policy"] = policy
-                for name, value in _HEADERS:
-                    headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
+                given = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *fixed]
+                if not any(name == b"cache-control" for name, _ in given):
+                    given.append(_NOT_KEPT)
+                message = {**message, "headers": given}
             await send(message)
 
         try:
