@@ -206,17 +206,30 @@ def _row(record: ExecutionRecord, now: datetime) -> dict[str, tuple[str, str]]:
 
 @click.command()
 @click.argument("execution", metavar="ID")
+@click.option(
+    "--replay",
+    is_flag=True,
+    help="Tell the story from the artifacts of this workspace alone; no database is opened.",
+)
 @all_workspaces_option
 @json_option
 @pass_application
-def show(app: Application, execution: str, all_workspaces: bool, as_json: bool) -> None:
+def show(app: Application, execution: str, replay: bool, all_workspaces: bool, as_json: bool) -> None:
     """One execution: what ran, why, what the gate said, every step, and what came of it.
 
     ID is an id, its unique beginning or end, @last or @last-failed.
 
     \b
     Example: executor show @last
+             executor show --replay @last-failed
     """
+    if replay:
+        if all_workspaces:
+            raise click.UsageError("--replay reads the artifacts of this workspace; others have their own")
+        from executor.cli.replay import show_replay
+
+        show_replay(app, execution, as_json=as_json)
+        return
     store = app.store
     execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
     record = store.get_execution(execution_id)

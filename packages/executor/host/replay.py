@@ -1,0 +1,142 @@
+"""The story of one execution from its artifacts alone, for when the database is gone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from executor.errors import AmbiguousId, ArtifactNotFound, ExecutionNotFound
+from executor.host.artifacts import FOLDER, ArtifactFolder
+from executor.host.presence import safe_name
+from executor.models.execution import EventRecord, EventType
+
+_DOCUMENTS: Final = ("execution.json", "plan.json", "decision.json", "changeset.json")
+_EVENTS: Final = "events.jsonl"
+_OWN_FIELDS: Final = ("event", "execution_id", "correlation_id", "seq", "timestamp")
+_LAST: Final = "@last"
+_LAST_FAILED: Final = "@last-failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What the artifacts tell. `gaps` says, one sentence each, what they cannot tell; empty when complete.
+
+    A document that is missing or damaged is None.
+    """
+
+    execution_id: str
+    events: tuple[EventRecord, ...]
+    documents: Mapping[str, Mapping[str, Any]]
+    artifacts: tuple[str, ...]
+    gaps: tuple[str, ...]
+    folder: ArtifactFolder = field(repr=False)
+
+    @property
+    def complete(self) -> bool:
+        return not self.gaps
+
+    def document(self, name: str) -> Mapping[str, Any]:
+        """A JSON artifact by its name without `.json`; empty when there is none."""
+        return self.documents.get(f"{name}.json", {})
+
+    def log(self, name: str) -> str:
+        """The text of a listed log. Raises ArtifactNotFound."""
+        return _read(self.folder, name).decode("utf-8", "replace")
+
+
+def replay(state: Path, text: str) -> Replay:
+    """The story of the execution meant: an id, its unique beginning or end, @last or @last-failed.
+
+    Raises ExecutionNotFound and AmbiguousId.
+    """
+    return _replay(state, _resolve(state, text))
+
+
+def _replay(state: Path, execution_id: str) -> Replay:
+    folder = ArtifactFolder(state, execution_id)
+    names = folder.names()
+    gaps: list[str] = []
+    documents = {}
+    for name in _DOCUMENTS:
+        found = _document(folder, name, names, gaps)
+        if found is not None:
+            documents[name] = found
+    events = _events(folder, names, gaps)
+    if not any(event.event == EventType.EXECUTION_END for event in events):
+        gaps.append("no event says that it ended: it runs, waits, or was killed and not recovered yet")
+    return Replay(execution_id, tuple(events), documents, tuple(names), tuple(gaps), folder)
+
+
+def _document(
+    folder: ArtifactFolder, name: str, names: list[str], gaps: list[str]
+) -> Mapping[str, Any] | None:
+    if name not in names:
+        gaps.append(f"{name} is missing")
+        return None
+    try:
+        return msgspec.json.decode(_read(folder, name), type=dict[str, Any])
+    except (msgspec.DecodeError, ArtifactNotFound):
+        gaps.append(f"{name} is damaged")
+        return None
+
+
+def _events(folder: ArtifactFolder, names: list[str], gaps: list[str]) -> list[EventRecord]:
+    if _EVENTS not in names:
+        gaps.append(f"{_EVENTS} is missing")
+        return []
+    found: dict[int, EventRecord] = {}
+    for number, line in enumerate(_read(folder, _EVENTS).splitlines(), 1):
+        try:
+            fields = msgspec.json.decode(line, type=dict[str, Any])
+            own = {name: fields.pop(name) for name in _OWN_FIELDS}
+            event = EventRecord(**own, data=fields)
+            found.setdefault(int(event.seq), event)
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+            gaps.append(f"line {number} of {_EVENTS} is damaged")
+    missing = sorted(set(range(1, max(found, default=0) + 1)) - found.keys())
+    if missing:
+        gaps.append(f"{_EVENTS} lacks the events {', '.join(map(str, missing[:10]))}")
+    return [found[seq] for seq in sorted(found)]
+
+
+def _read(folder: ArtifactFolder, name: str) -> bytes:
+    with os.fdopen(folder.open(name), "rb") as file:
+        return file.read()
+
+
+def _resolve(state: Path, text: str) -> str:
+    ids = sorted(_ids(state))
+    if text in (_LAST, _LAST_FAILED):
+        started = {}
+        for execution_id in ids:
+            known = _replay(state, execution_id)
+            failed = known.document("execution").get("status") in ("failed", "rolled_back")
+            if known.events and (failed or text == _LAST):
+                started[execution_id] = (known.events[0].timestamp, execution_id)
+        if not started:
+            raise ExecutionNotFound(text)
+        return max(started, key=lambda execution_id: started[execution_id])
+    if text in ids:
+        return text
+    meant = [each for each in ids if text and (each.startswith(text) or each.endswith(text))]
+    if not meant:
+        raise ExecutionNotFound(text)
+    if len(meant) > 1:
+        raise AmbiguousId(text, meant)
+    return meant[0]
+
+
+def _ids(state: Path) -> Iterator[str]:
+    """Every execution that has a folder."""
+    root = state / FOLDER
+    if root.is_dir():
+        for path in root.iterdir():
+            execution_id = unquote(path.name)
+            if path.is_dir() and not path.is_symlink() and safe_name(execution_id) == path.name:
+                yield execution_id
