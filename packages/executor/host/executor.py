@@ -111,6 +111,10 @@ class HostExecutor:
         """What holds now. Raises InvalidPolicy."""
         return load_policy(self.root) if self._policy is None else self._policy
 
+    def redact(self, text: str) -> str:
+        """`text` as it may be written and shown."""
+        return self._redactor.redact(text)
+
     @property
     def gate(self) -> WriteGate:
         """Judges by what holds now. Raises InvalidPolicy."""
@@ -423,7 +427,7 @@ class HostExecutor:
             ),
             health_checks=plan.health_checks,
             title=plan.title,
-            why=why or plan.why,
+            why=self.redact(why) if why else plan.why,
             trigger_kind=TriggerKind.RETRY,
             drift=plan.drift,
             judged_as=(*judged_as, *plan.trigger_kinds),
