@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,10 +21,12 @@ from executor.errors import (
 )
 from executor.governance.policy import Policy
 from executor.host.artifacts import ArtifactFolder
+from executor.host.capture import DEFAULT_TIMEOUT_SECONDS
+from executor.host.environment import DATABASE
 from executor.host.executor import HostExecutor
 from executor.host.facts import gather_facts
 from executor.host.git import find_workspace
-from executor.host.origin import Origin, account_name, approval_refusal, find_origin
+from executor.host.origin import Origin, account_name, approval_refusal, find_origin, outer_workspace
 from executor.host.recovery import Recovery
 from executor.host.reports import check_report_path
 from executor.host.settings import load_checks, load_health_checks, write_defaults
@@ -36,7 +39,13 @@ from executor.models.times import Clock, utc_now
 from executor.planner.commands import read_check
 from executor.planner.planner import plan_change, with_required
 from executor.planner.verification import find_verification
-from executor.storage.location import main_worktree, resolve_workspace, state_directory
+from executor.storage.location import (
+    DATABASE_FILE,
+    create_state_directory,
+    main_worktree,
+    resolve_workspace,
+    state_directory,
+)
 from executor.storage.store import ExecutionStore
 
 if TYPE_CHECKING:
@@ -90,7 +99,15 @@ def open_runtime(start: Path, *, environ: Mapping[str, str], clock: Clock = utc_
     Raises WorkspaceNotFound, InvalidSettings and what opening a store raises.
     """
     root = find_workspace(resolve_workspace(start))
-    store = ExecutionStore(root, durability="full")
+    outer = outer_workspace(environ, root)
+    if outer is None:
+        store = ExecutionStore(root, durability="full")
+    else:
+        # The variables of an execution say where its own nested ones are recorded, not those of other places.
+        environ = {name: value for name, value in environ.items() if name != DATABASE}
+        state = state_directory(root, environ)
+        create_state_directory(state)
+        store = ExecutionStore(root, url=f"sqlite:///{state / DATABASE_FILE}", durability="full")
     try:
         host = HostExecutor(root, store=store, environ=environ, clock=clock)
         if store.get_workspace(store.workspace_id) is None:
@@ -98,7 +115,7 @@ def open_runtime(start: Path, *, environ: Mapping[str, str], clock: Clock = utc_
     except BaseException:
         store.close()
         raise
-    return Runtime(root, store=store, host=host, environ=environ, clock=clock)
+    return Runtime(root, store=store, host=host, environ=environ, clock=clock, outer=outer)
 
 
 class Runtime:
@@ -112,8 +129,11 @@ class Runtime:
         host: HostExecutor,
         environ: Mapping[str, str],
         clock: Clock,
+        outer: str | None = None,
     ) -> None:
         self.root = root
+        # Of the execution this runs inside, when that is of another workspace.
+        self.outer = outer
         self.store = store
         self.host = host
         self._environ = environ
@@ -210,7 +230,8 @@ class Runtime:
             timeout_seconds, tuple(environment), tuple(check_report_path(path) for path in reports)
         )
         checks = [options.read(command) for command in verify]
-        gate = self.host.gate
+        # A policy that cannot be read comes before a change that cannot.
+        _ = self.host.gate
         try:
             changes = self._read(data, kind, _Gated(self.host.tree))
         except (BaseChanged, InvalidChange) as failure:
@@ -218,6 +239,89 @@ class Runtime:
             if applied is not None:
                 return applied
             raise
+        plan, changeset, decision = self._judge(
+            changes,
+            origin=origin,
+            options=options,
+            checks=checks,
+            find_checks=find_checks,
+            title=title,
+            why=why,
+        )
+        return Proposal(plan, changeset, decision, origin)
+
+    def capture(
+        self,
+        command: Sequence[str],
+        *,
+        origin: Origin,
+        capture_timeout: float | None = None,
+        verify: Sequence[str] = (),
+        find_checks: bool = True,
+        timeout_seconds: float | None = None,
+        environment: Sequence[str] = (),
+        reports: Sequence[str] = (),
+        title: str | None = None,
+        why: str | None = None,
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        on_output: Callable[[str], None] | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Runs a command in a scratch copy; what it changed is planned, judged and carried out.
+
+        The checks are chosen as in `propose`. Raises InvalidSettings, InvalidPolicy and what
+        `HostExecutor.capture` raises.
+        """
+        options = _CheckOptions(
+            timeout_seconds, tuple(environment), tuple(check_report_path(path) for path in reports)
+        )
+        checks = [options.read(text) for text in verify]
+        # A policy that cannot be read is told before the command has run, not after.
+        _ = self.host.gate
+        name = shlex.join(command)
+        shown_title = title or name
+        return self.host.capture(
+            Check(
+                name=name,
+                argv=tuple(command),
+                timeout_seconds=capture_timeout or DEFAULT_TIMEOUT_SECONDS,
+            ),
+            lambda changes: self._judge(
+                changes,
+                origin=origin,
+                options=options,
+                checks=checks,
+                find_checks=find_checks,
+                title=shown_title,
+                why=why,
+            ),
+            title=shown_title,
+            why=why,
+            correlation_id=origin.correlation_id,
+            parent_execution_id=origin.parent_execution_id,
+            trigger_kind=origin.trigger_kind,
+            run_id=origin.run_id,
+            actor=origin.actor,
+            session=origin.session,
+            cancel=cancel,
+            observer=observer,
+            on_output=on_output,
+            wait_seconds=wait_seconds,
+        )
+
+    def _judge(
+        self,
+        changes: tuple[FileChange, ...],
+        *,
+        origin: Origin,
+        options: _CheckOptions,
+        checks: list[Check],
+        find_checks: bool,
+        title: str | None,
+        why: str | None,
+    ) -> tuple[ChangePlan, Changeset, GovernanceDecision]:
+        gate = self.host.gate
         changeset = Changeset.of(changes)
         unverified: tuple[str, ...] = ()
         if find_checks:
@@ -226,7 +330,9 @@ class Runtime:
                 checks = [options.read(check.command, check.reason) for check in found.checks]
                 unverified = found.unverified
             required = gate.policy.checks_for(changeset.paths)
-            checks = with_required(checks, required, timeout_seconds=timeout_seconds, environment=environment)
+            checks = with_required(
+                checks, required, timeout_seconds=options.timeout_seconds, environment=options.environment
+            )
         plan = plan_change(
             changeset,
             workspace_id=self.workspace_id,
@@ -242,7 +348,7 @@ class Runtime:
             unverified=unverified,
         )
         decision = gate.evaluate(plan, changeset, now=self._clock())
-        return Proposal(plan, changeset, decision, origin)
+        return plan, changeset, decision
 
     def _repeated(self, origin: Origin) -> tuple[TriggerKind, ...]:
         """What the parent was judged as, where the child goes on with the parent's work."""

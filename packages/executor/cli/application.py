@@ -42,6 +42,10 @@ class Application:
 
         runtime = open_runtime(self.start or Path.cwd(), environ=os.environ)
         click.get_current_context().find_root().call_on_close(runtime.close)
+        if runtime.outer is not None:
+            self.note(
+                f"inside an execution of {runtime.outer}: its variables are ignored here, in {runtime.root}"
+            )
         return runtime
 
     @cached_property

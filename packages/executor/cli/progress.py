@@ -71,6 +71,12 @@ class Progress:
             case _:
                 pass
 
+    def output(self, text: str) -> None:
+        """A part of what a command prints, as it comes. Nothing in it reaches the terminal as a command."""
+        from rich.text import Text
+
+        self._console.print(Text(safe(text, keep="\n\t"), style="dim"), end="", soft_wrap=True)
+
     def close(self) -> None:
         if self._status is not None:
             self._status.stop()

@@ -15,7 +15,8 @@ from executor.errors import InvalidSettings
 from executor.models.execution import ExecutionRecord, TriggerKind
 
 if TYPE_CHECKING:
-    from executor.runtime import Proposal
+    from executor.host.origin import Origin
+    from executor.runtime import Proposal, Runtime
 
 change_options: Final = with_options(
     click.option(
@@ -71,12 +72,7 @@ def propose(app: Application, options: dict[str, Any]) -> Proposal | ExecutionRe
     if options["verify"] and options["no_verify"]:
         raise click.UsageError("--verify and --no-verify contradict each other")
     runtime = app.new_runtime
-    origin = runtime.origin(
-        trigger=options["trigger"],
-        parent=runtime.resolve(options["parent"]) if options["parent"] else None,
-        correlation=options["correlation"],
-        run_id=options["run_id"],
-    )
+    origin = find_origin(runtime, options)
     return runtime.propose(
         _read(patch or changeset),
         kind="patch" if patch is not None else "changeset",
@@ -88,6 +84,16 @@ def propose(app: Application, options: dict[str, Any]) -> Proposal | ExecutionRe
         reports=options["junit"],
         title=options["title"],
         why=options["why"],
+    )
+
+
+def find_origin(runtime: Runtime, options: dict[str, Any]) -> Origin:
+    """What the options and the surroundings say about who and what caused it."""
+    return runtime.origin(
+        trigger=options["trigger"],
+        parent=runtime.resolve(options["parent"]) if options["parent"] else None,
+        correlation=options["correlation"],
+        run_id=options["run_id"],
     )
 
 

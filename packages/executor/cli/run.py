@@ -16,6 +16,7 @@ from executor.cli.progress import shown
 from executor.cli.proposal import (
     change_options,
     check_options,
+    find_origin,
     note_checks,
     propose,
     show_applied,
@@ -23,7 +24,7 @@ from executor.cli.proposal import (
 )
 from executor.cli.signals import cancellable
 from executor.cli.text import duration, plural, short_id, status_icon, status_style, status_word
-from executor.models.execution import ExecutionRecord, ExecutionStatus
+from executor.models.execution import ExecutionRecord, ExecutionStatus, StepName
 
 wait_option = click.option(
     "--wait",
@@ -46,7 +47,14 @@ _LONGEST_PAUSE = 3600.0
 
 
 @click.command()
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @change_options
+@click.option(
+    "--capture-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long COMMAND may take (3600).",
+)
 @click.option("--dry-run", is_flag=True, help="Show plan and decision; change and record nothing.")
 @click.option(
     "--retries",
@@ -63,6 +71,8 @@ _LONGEST_PAUSE = 3600.0
 def run(
     app: Application,
     /,
+    command: tuple[str, ...],
+    capture_timeout: float | None,
     dry_run: bool,
     retries: int,
     backoff: float,
@@ -75,10 +85,31 @@ def run(
     \b
     Example: executor run --patch fix.diff --verify "pytest -q"
              git diff | executor run --patch - --verify "make check" --why "flaky on CI"
+             executor run --verify "pytest -q" -- ruff format .
+
+    COMMAND runs in a scratch copy of the workspace; what it changes there is the change. When it exits
+    non-zero nothing is applied.
 
     Exit codes: 0 done, 1 failed and rolled back, 3 needs approval, 4 denied, 5 rollback incomplete,
     7 the workspace changed or is in use.
     """
+    if command:
+        if dry_run:
+            raise click.UsageError(
+                "--dry-run cannot tell what a command would change; it takes a patch or a changeset"
+            )
+        return _capture(
+            app,
+            command,
+            options,
+            capture_timeout,
+            retries=retries,
+            backoff=backoff,
+            wait=wait,
+            as_json=as_json,
+        )
+    if capture_timeout is not None:
+        raise click.UsageError("--capture-timeout is for a command: executor run -- COMMAND")
     proposal = propose(app, options)
     if isinstance(proposal, ExecutionRecord):
         return show_applied(app, proposal, as_json)
@@ -93,6 +124,49 @@ def run(
             runtime.retry, run_id=options["run_id"], cancel=cancel, observer=progress, wait_seconds=wait
         )
         record = _again(app, record, retries, backoff, cancel, attempt)
+    code = report(app, record, as_json)
+    return ExitCode.INTERRUPTED if _given_up(code, cancel) else code
+
+
+def _capture(
+    app: Application,
+    command: tuple[str, ...],
+    options: dict[str, Any],
+    capture_timeout: float | None,
+    *,
+    retries: int,
+    backoff: float,
+    wait: float,
+    as_json: bool,
+) -> int:
+    if options["patch"] is not None or options["changeset"] is not None:
+        raise click.UsageError("give a command or a change, not both")
+    if options["verify"] and options["no_verify"]:
+        raise click.UsageError("--verify and --no-verify contradict each other")
+    runtime = app.new_runtime
+    with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
+        record = runtime.capture(
+            command,
+            origin=find_origin(runtime, options),
+            capture_timeout=capture_timeout,
+            verify=options["verify"],
+            find_checks=not options["no_verify"],
+            timeout_seconds=options["timeout"],
+            environment=options["env"],
+            reports=options["junit"],
+            title=options["title"],
+            why=options["why"],
+            cancel=cancel,
+            observer=progress,
+            on_output=progress.output if progress is not None else None,
+            wait_seconds=wait,
+        )
+        # A command that failed has left nothing that could be tried again.
+        if record.error_step != StepName.CAPTURE:
+            attempt = partial(
+                runtime.retry, run_id=options["run_id"], cancel=cancel, observer=progress, wait_seconds=wait
+            )
+            record = _again(app, record, retries, backoff, cancel, attempt)
     code = report(app, record, as_json)
     return ExitCode.INTERRUPTED if _given_up(code, cancel) else code
 
@@ -200,6 +274,8 @@ def report(app: Application, record: ExecutionRecord, as_json: bool) -> int:
 def _advise(app: Application, record: ExecutionRecord, code: ExitCode) -> None:
     end = short_id(record.execution_id)
     match code:
+        case ExitCode.FAILED if record.error_step == StepName.CAPTURE:
+            app.note(f"nothing was applied; why: executor logs {end}")
         case ExitCode.FAILED:
             app.note(f"why: executor logs {end}    again: executor retry {end}")
         case ExitCode.ROLLBACK_INCOMPLETE:

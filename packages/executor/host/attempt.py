@@ -124,6 +124,8 @@ class Attempt:
         cancel: threading.Event,
         wait_seconds: float,
         approval: Approval | None = None,
+        steps_before: int = 0,
+        began: float | None = None,
     ) -> None:
         self._around = surroundings
         self._approval = approval
@@ -137,8 +139,8 @@ class Attempt:
         self._environment = environment
         self._cancel = cancel
         self._wait_seconds = wait_seconds
-        self._began = time.monotonic()
-        self._step_num = 0
+        self._began = time.monotonic() if began is None else began
+        self._step_num = steps_before
         self._transaction: Transaction | None = None
         self._effects: CheckEffects | None = None
         self._drift: Drift | None = None
@@ -314,7 +316,7 @@ class Attempt:
                 if not check.shell:
                     reporting = structs.replace(check, argv=with_report(check.argv, report))
                 result = self._run(reporting, step)
-                output = _output(check, result, step.log_name)
+                output = command_output(check, result, step.log_name)
                 failing = self._take_reports(name, report, seen, output)
                 self._recorder.emit(EventType.COMMAND_OUTPUT, output)
                 self._recorder.emit_many(failing)
@@ -331,7 +333,7 @@ class Attempt:
         for check in self._plan.health_checks:
             with self._step(name, ExecutionStatus.HEALTH_CHECKING, log=True) as step:
                 result, tries = run_health_check(check, partial(self._run, step=step), self._cancel)
-                self._recorder.emit(EventType.COMMAND_OUTPUT, _output(check, result, step.log_name))
+                self._recorder.emit(EventType.COMMAND_OUTPUT, command_output(check, result, step.log_name))
                 drift = self._note_drift()
                 if self._cancel.is_set():
                     raise self._interrupted(name)
@@ -584,7 +586,9 @@ def _failed_test(result: TestResult) -> dict[str, object]:
     }
 
 
-def _output(check: Check | HealthCheck, result: CheckResult, log_name: str | None) -> dict[str, object]:
+def command_output(
+    check: Check | HealthCheck, result: CheckResult, log_name: str | None
+) -> dict[str, object]:
     """The fields of `command_output`: a reference to the log, not what it holds."""
     fields: dict[str, object] = {
         "command": check.name,

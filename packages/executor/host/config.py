@@ -17,7 +17,7 @@ from executor.host.environment import check_name
 from executor.models.command_line import split_command
 from executor.models.plan import HealthCheck, HealthKind
 
-CONFIG_TABLES: Final = ("checks", "health")
+CONFIG_TABLES: Final = ("capture", "checks", "health")
 
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
 _Status = Annotated[int, Meta(ge=100, le=599)]
@@ -65,6 +65,19 @@ def read_checks(settings: Mapping[str, Any], name: str) -> dict[str, str]:
     if not isinstance(checks, dict) or not all(isinstance(text, str) and text for text in checks.values()):
         raise InvalidSettings(f'{name}: [checks] holds names and command lines, such as tests = "pytest -q"')
     return checks
+
+
+def read_linked(settings: Mapping[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    """`link` of `[capture]`. Raises InvalidSettings."""
+    table = settings.get("capture", {})
+    links = table.get("link", list(default)) if isinstance(table, dict) else None
+    if (
+        not isinstance(links, list)
+        or set(table) - {"link"}
+        or not all(isinstance(link, str) and link and "/" not in link for link in links)
+    ):
+        raise InvalidSettings(f'{name}: [capture] holds names of folders, such as link = ["node_modules"]')
+    return tuple(links)
 
 
 def read_health(settings: Mapping[str, Any], name: str) -> list[HealthCheck]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -18,9 +19,13 @@ from executor.errors import (
     BaseChanged,
     ExecutionExists,
     ExecutionNotFound,
+    ExecutorError,
     InvalidChange,
+    InvalidSettings,
     InvalidState,
     LockHeld,
+    TryAgain,
+    Unavailable,
     UnsafePath,
     WorkspaceUnwritable,
     WrongWorkspace,
@@ -31,25 +36,28 @@ from executor.governance.approvals import difference, expired, make_approval, re
 from executor.governance.gate import WriteGate
 from executor.governance.policy import Policy
 from executor.host.artifacts import ArtifactFolder
-from executor.host.attempt import DENIED, Attempt, Surroundings
+from executor.host.attempt import DENIED, Attempt, Stopped, Surroundings
 from executor.host.cancellation import CancelRequest, forget_request, heeding, request_cancel
-from executor.host.environment import INSIDE, WORKSPACE, Link, check_environment
+from executor.host.capture import capture, capture_environment
+from executor.host.environment import DATABASE, INSIDE, WORKSPACE, Link, check_environment
 from executor.host.git import git_facts
 from executor.host.journal import find_journal
 from executor.host.presence import Presence, abandoned, any_marks, clear, is_live, present
 from executor.host.recovery import Recovery, recover
-from executor.host.settings import load_policy
+from executor.host.scratch import ScratchCopy, remove_scratch
+from executor.host.settings import load_linked_folders, load_policy
 from executor.host.tree import WorkspaceTree
-from executor.models.change import Changeset, sha256
+from executor.models.change import Changeset, changeset_checksum, sha256
 from executor.models.execution import (
     ATTEMPT_TRIGGERS,
     EventType,
     ExecutionStatus,
+    RiskLevel,
     StepName,
     TriggerKind,
     Verdict,
 )
-from executor.models.ids import new_execution_id
+from executor.models.ids import new_execution_id, new_id
 from executor.models.plan import ChangePlan
 from executor.models.times import Clock, utc_now
 from executor.planner.planner import plan_change, with_required
@@ -60,8 +68,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from executor.models.approval import Approval
+    from executor.models.change import FileChange
     from executor.models.decision import GovernanceDecision
     from executor.models.execution import ExecutionRecord
+    from executor.models.plan import Check
     from executor.storage.base import ExecutionStorage
 
 # Error codes of what was cancelled without having run.
@@ -177,6 +187,146 @@ class HostExecutor:
             if attempt is not None:
                 attempt.run()
             return self._settled(folder.execution_id, folder)
+
+    def capture(
+        self,
+        command: Check,
+        propose: Callable[[tuple[FileChange, ...]], tuple[ChangePlan, Changeset, GovernanceDecision]],
+        *,
+        title: str | None = None,
+        why: str | None = None,
+        correlation_id: str | None = None,
+        parent_execution_id: str | None = None,
+        trigger_kind: str = "manual",
+        run_id: str | None = None,
+        actor: str | None = None,
+        session: str | None = None,
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        on_output: Callable[[str], None] | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Runs `command` in a scratch copy and carries out what it changed, as `propose` plans and judges it.
+
+        A command that fails, or whose change cannot be taken, leaves a failed execution and the workspace as
+        it was; one that changes nothing a completed one. `on_output` gets what the command prints, redacted.
+        The lock of the workspace is not held while the command runs.
+
+        Raises what `execute` and `propose` raise, and InvalidSettings.
+        """
+        links = load_linked_folders(self.root)
+        execution_id = new_execution_id()
+        folder = ArtifactFolder(self.state, execution_id)
+        folder.create()
+        cancel = cancel or threading.Event()
+        presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
+        with present(self.state, presence):
+            facts = git_facts(self.root, environ=self._environ)
+            record = self.store.record_execution_start(
+                execution_id,
+                new_id("plan"),
+                new_id("cs"),
+                new_id("dec"),
+                changeset_checksum(()),
+                Verdict.ALLOW.value,
+                RiskLevel.LOW.value,
+                (),
+                str(folder.path),
+                correlation_id,
+                parent_execution_id,
+                trigger_kind,
+                run_id,
+                workspace_id=self.store.workspace_id,
+                title=self._redactor.redact(title or command.name),
+                why=None if why is None else self._redactor.redact(why),
+                actor=actor,
+                session=session,
+                base_commit=facts.commit if facts else None,
+                branch=facts.branch if facts else None,
+            )
+            recorder = self._recorder(execution_id, folder, observer)
+            recorder.catch_up()
+            scratch = ScratchCopy(self.tree, self.state, execution_id, links=links, environ=self._environ)
+            link = Link(
+                execution_id, record.correlation_id or execution_id, str(scratch.root), self._database_url
+            )
+            began = time.monotonic()
+            try:
+                changes = capture(
+                    self._surroundings(),
+                    scratch,
+                    command,
+                    folder=folder,
+                    recorder=recorder,
+                    environment=capture_environment(self._environ, link),
+                    cancel=cancel,
+                    on_output=on_output,
+                )
+                documents = propose(changes) if changes else None
+            except (Stopped, ExecutorError) as error:
+                if isinstance(error, (Unavailable, TryAgain)):
+                    raise
+                stopped = error if isinstance(error, Stopped) else None
+                self._end_capture(execution_id, began, recorder, error)
+                if stopped is None:
+                    self._settled(execution_id, folder)
+                    raise
+                return self._settled(execution_id, folder)
+            finally:
+                scratch.remove()
+            if documents is None:
+                self._end_capture(execution_id, began, recorder, None)
+                return self._settled(execution_id, folder)
+            plan, changeset, decision = documents
+            record = self.store.record_change(
+                execution_id,
+                plan=plan,
+                changeset=changeset,
+                decision=decision,
+                base_contents=self._base_contents(changeset),
+            )
+            if self._write_documents(folder, recorder, plan, changeset, decision):
+                self._attempt(
+                    record,
+                    documents,
+                    folder,
+                    recorder,
+                    approval=self._covering(record, plan, decision),
+                    cancel=cancel,
+                    wait_seconds=wait_seconds,
+                    steps_before=1,
+                    began=began,
+                ).run()
+            return self._settled(execution_id, folder)
+
+    def _end_capture(
+        self,
+        execution_id: str,
+        began: float,
+        recorder: EventRecorder,
+        error: Stopped | ExecutorError | None,
+    ) -> None:
+        message = error.message if isinstance(error, Stopped) else str(error)
+        self.store.record_execution_end(
+            execution_id,
+            ExecutionStatus.COMPLETED if error is None else ExecutionStatus.FAILED,
+            duration_seconds=time.monotonic() - began,
+            error_message=None if error is None else self._redactor.redact(message),
+            error_step=None if error is None else StepName.CAPTURE,
+            error_code=None if error is None else error.code,
+        )
+        recorder.catch_up()
+
+    @property
+    def _database_url(self) -> str | None:
+        """What opens this store from another directory."""
+        given = self._environ.get(DATABASE)
+        if given or not isinstance(self.store, ExecutionStore):
+            return given
+        try:
+            return f"sqlite:///{self.store.db_path.resolve()}"
+        except InvalidSettings:
+            return None
 
     def accept(
         self,
@@ -592,6 +742,7 @@ class HostExecutor:
             for presence in found:
                 if presence.workspace_id != self.store.workspace_id:
                     continue
+                remove_scratch(self.state, presence.execution_id)
                 try:
                     recovery = recover(presence, self._surroundings(), wait_seconds=wait_seconds)
                 except WorkspaceUnwritable as cause:
@@ -669,6 +820,8 @@ class HostExecutor:
         approval: Approval | None,
         cancel: threading.Event | None,
         wait_seconds: float,
+        steps_before: int = 0,
+        began: float | None = None,
     ) -> Attempt:
         plan, changeset, decision = documents
         names = {name for check in plan.verification for name in check.environment}
@@ -691,6 +844,8 @@ class HostExecutor:
             cancel=cancel or threading.Event(),
             wait_seconds=wait_seconds,
             approval=approval,
+            steps_before=steps_before,
+            began=began,
         )
 
     def _settled(self, execution_id: str, folder: ArtifactFolder) -> ExecutionRecord:

@@ -6,9 +6,10 @@ import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from executor.host.environment import INSIDE, PARENT
+from executor.host.environment import INSIDE, PARENT, WORKSPACE
 from executor.models.execution import TriggerKind
 
 # What agents set in the shells they open, and what to call them.
@@ -93,6 +94,12 @@ def find_origin(
         parent_execution_id=parent,
         correlation_id=correlation,
     )
+
+
+def outer_workspace(environ: Mapping[str, str], root: Path) -> str | None:
+    """The workspace of the execution this runs inside, when it is another than `root`."""
+    outer = environ.get(WORKSPACE)
+    return outer if outer and environ.get(PARENT) and outer != str(root) else None
 
 
 def find_agent(environ: Mapping[str, str]) -> str | None:

@@ -29,6 +29,10 @@ _CONFIG: Final = """\
 # [checks]
 # tests = "pytest -q"
 
+# What a command run by `executor run -- COMMAND` shares with the workspace, of what git ignores.
+# [capture]
+# link = ["node_modules", ".venv", "venv", "vendor", ".tox"]
+
 # What has to be well after a change was verified: http, tcp, process or command. All other keys have defaults.
 # [health.web]
 # http = "http://127.0.0.1:8080/health"
@@ -73,6 +77,18 @@ def load_checks(root: Path) -> dict[str, str]:
     from executor.host.config import read_checks
 
     return read_checks(_config(root), _CONFIG_NAME)
+
+
+def load_linked_folders(root: Path) -> tuple[str, ...]:
+    """`[capture]` of `config.toml`: ignored folders a scratch copy shares. Raises InvalidSettings."""
+    from executor.host.scratch import LINKED
+
+    settings = _config(root)
+    if not settings:
+        return LINKED
+    from executor.host.config import read_linked
+
+    return read_linked(settings, _CONFIG_NAME, LINKED)
 
 
 def load_health_checks(root: Path) -> list[HealthCheck]:

@@ -31,6 +31,10 @@ UPDATE_STATUS: Final = "UPDATE executions SET status=%s::VARCHAR, error_message=
 def update_status(*, status: str, error_message: str | None, error_step: str | None, execution_id: str) -> Bound:
     return UPDATE_STATUS, (status, error_message, error_step, execution_id)
 
+REPLACE_CHANGE: Final = "UPDATE executions SET plan_id=%s::VARCHAR, changeset_id=%s::VARCHAR, decision_id=%s::VARCHAR, checksum=%s::VARCHAR, verdict=%s::VARCHAR, risk_level=%s::VARCHAR, affected_paths=%s::VARCHAR WHERE executions.execution_id = %s::VARCHAR AND executions.status = 'pending' RETURNING coalesce(executions.correlation_id, executions.execution_id) AS coalesce_1"
+def replace_change(*, plan_id: str, changeset_id: str, decision_id: str, checksum: str, verdict: str, risk_level: str | None, affected_paths: str | None, execution_id: str) -> Bound:
+    return REPLACE_CHANGE, (plan_id, changeset_id, decision_id, checksum, verdict, risk_level, affected_paths, execution_id)
+
 SELECT_EXECUTION: Final = "SELECT executions.execution_id, executions.plan_id, executions.changeset_id, executions.decision_id, executions.checksum, executions.verdict, executions.status, executions.started_at, executions.risk_level, executions.affected_paths, executions.ended_at, executions.duration_seconds, coalesce(executions.files_changed, 0) AS files_changed, executions.verification_passed, executions.health_checks_passed, executions.rolled_back, executions.artifact_path, executions.error_message, executions.error_step, executions.created_at, coalesce(executions.correlation_id, executions.execution_id) AS correlation_id, executions.parent_execution_id, coalesce(executions.trigger_kind, 'manual') AS trigger_kind, executions.run_id, executions.workspace_id, executions.title, executions.actor, coalesce(executions.attempt, 1) AS attempt, executions.error_code, executions.base_commit, executions.branch, executions.session  FROM executions  WHERE executions.execution_id = %s::VARCHAR"
 def select_execution(*, execution_id: str) -> Bound:
     return SELECT_EXECUTION, (execution_id,)

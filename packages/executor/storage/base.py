@@ -113,6 +113,23 @@ class ExecutionStorage(ABC):
         """
 
     @abstractmethod
+    def record_change(
+        self,
+        execution_id: str,
+        *,
+        plan: ChangePlan,
+        changeset: Changeset,
+        decision: GovernanceDecision,
+        base_contents: Mapping[str, bytes] | None = None,
+    ) -> ExecutionRecord:
+        """Says what an execution changes that was recorded before this was known; returns it as it is then.
+
+        Ids, checksum, verdict, risk and paths become those of the documents, which are kept as
+        `record_execution_start` keeps them. Raises ExecutionNotFound; ExecutionExists when the execution is
+        not `pending` any more; InvalidInput.
+        """
+
+    @abstractmethod
     def record_execution_end(
         self,
         execution_id: str,

@@ -221,6 +221,24 @@ def update_status() -> Any:
     )
 
 
+def replace_change() -> Any:
+    """The change a row that has not begun is about; answers with its correlation."""
+    return (
+        update(executions)
+        .where(e.execution_id == text_parameter("execution_id"), e.status == word(ExecutionStatus.PENDING))
+        .values(
+            plan_id=parameter_for(e.plan_id),
+            changeset_id=parameter_for(e.changeset_id),
+            decision_id=parameter_for(e.decision_id),
+            checksum=parameter_for(e.checksum),
+            verdict=parameter_for(e.verdict),
+            risk_level=parameter_for(e.risk_level),
+            affected_paths=parameter_for(e.affected_paths),
+        )
+        .returning(effective_correlation())
+    )
+
+
 def move_awaiting() -> Any:
     """Gives a row that awaits approval another status, or none but the hold on it; answers with its correlation."""
     return (
@@ -897,6 +915,7 @@ def statements(engine: str) -> dict[str, Any]:
         "import_execution": insert_row(executions, insert),
         "end_execution": end_execution(),
         "update_status": update_status(),
+        "replace_change": replace_change(),
         "select_execution": select_execution(),
         "select_family": select_family(),
         "lock_family": lock_family(),

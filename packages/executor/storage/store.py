@@ -316,6 +316,44 @@ class ExecutionStore(ExecutionStorage):
 
         return self._engine.write(work)
 
+    def record_change(
+        self,
+        execution_id: str,
+        *,
+        plan: ChangePlan,
+        changeset: Changeset,
+        decision: GovernanceDecision,
+        base_contents: Mapping[str, bytes] | None = None,
+    ) -> ExecutionRecord:
+        execution_id = checks.asked_id(execution_id)
+        values: dict[str, Any] = {
+            "execution_id": execution_id,
+            "plan_id": checks.text("plan_id", plan.plan_id),
+            "changeset_id": checks.text("changeset_id", changeset.changeset_id),
+            "decision_id": checks.text("decision_id", decision.decision_id),
+            "checksum": checks.text("checksum", changeset.checksum),
+            "verdict": checks.verdict(decision.verdict.value),
+            "risk_level": checks.risk_level(decision.effective_risk.value),
+            "affected_paths": checks.paths(changeset.paths),
+        }
+        statement = self._sql.replace_change(**values)
+        documents = self._documents(
+            values | {"created_at": self._now()}, plan, changeset, decision, base_contents
+        )
+
+        def work(connection: Connection) -> None:
+            found = connection.execute(*statement).fetchall()
+            if not found:
+                self._existing(connection, execution_id)
+                raise ExecutionExists(execution_id, ("content",))
+            for document in documents(found[0][0]):
+                connection.execute(*document)
+
+        self._engine.write(work)
+        record = self.get_execution(execution_id)
+        assert record is not None
+        return record
+
     def _place_in_graph(self, connection: Connection, values: Mapping[str, Any]) -> dict[str, Any]:
         """Correlation and attempt, which depend on the parent. Raises ParentNotFound, CorrelationMismatch."""
         execution_id, given = values["execution_id"], values["correlation_id"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from executor.errors import ExecutionNotFound, InvalidInput
+from executor.errors import ExecutionExists, ExecutionNotFound, InvalidInput
 from executor.models.change import Changeset, FileChange, Operation, sha256
 from executor.models.decision import BaseFile, GovernanceDecision, RuleOutcome, RuleResult
 from executor.models.execution import RiskLevel, TriggerKind, Verdict
@@ -88,6 +88,24 @@ class DocumentContract(Contract):
         assert store.get_content("e", sha256(NEW)) == NEW
         assert store.get_content("e", sha256(b"")) == b""
         assert store.get_content("e", sha256(b"other")) is None
+
+    def test_a_change_that_is_known_later_is_recorded_later(self, store: ExecutionStorage) -> None:
+        start(store, "e")
+        recorded = store.record_change(
+            "e", plan=PLAN, changeset=CHANGESET, decision=DECISION, base_contents={sha256(OLD): OLD}
+        )
+
+        assert recorded == store.get_execution("e")
+        assert {name: getattr(recorded, name) for name in IDS} == IDS
+        assert list(recorded.affected_paths) == CHANGESET.paths
+        assert (store.get_plan("e"), store.get_decision("e")) == (PLAN, DECISION)
+        assert store.get_changeset("e") == CHANGESET
+        assert store.get_content("e", sha256(OLD)) == OLD
+
+        store.update_execution_status("e", "validating")
+        for execution_id, error in (("e", ExecutionExists), ("gone", ExecutionNotFound)):
+            with pytest.raises(error):
+                store.record_change(execution_id, plan=PLAN, changeset=CHANGESET, decision=DECISION)
 
     def test_attempts_share_the_documents_of_their_correlation(self, store: ExecutionStorage) -> None:
         start(store, "a", plan=PLAN, changeset=CHANGESET, decision=DECISION, **IDS)

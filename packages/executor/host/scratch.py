@@ -1,0 +1,399 @@
+"""The scratch copy: a workspace once more, in which a command may do what it likes.
+
+It lies in the state directory, so that its files cost as little as possible and recovery finds it. For the top
+of a git work tree it is a repository of its own: same HEAD and index, the objects borrowed. What git ignores
+is not copied, but for folders that are linked. Nothing is written to the workspace or its repository.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from executor.changes.base import BaseEntry
+from executor.changes.changelist import ChangeList, Claim, Place, is_executable
+from executor.changes.limits import DEFAULT_LIMITS
+from executor.changes.paths import canonical_path
+from executor.errors import BaseChanged, InvalidChange, UnsafePath
+from executor.host.files import reporting
+from executor.host.git import (
+    STATE_FOLDER,
+    GitFailed,
+    git_facts,
+    list_files,
+    parse_ignored,
+    run_git,
+    start_ignored,
+)
+from executor.host.presence import safe_name
+from executor.host.snapshot import CACHE_DIRECTORIES, CACHE_FILES
+from executor.host.tree import WorkspaceTree
+from executor.storage.location import WORKSPACE_ID_FILE
+
+if TYPE_CHECKING:
+    from executor.host.git import GitFacts
+    from executor.models.change import FileChange
+
+FOLDER: Final = "scratch"
+# What executions inside a scratch copy have for a workspace: no workspace's own list shows them.
+SCRATCH_ID: Final = "scratch:"
+LINKED: Final = ("node_modules", ".venv", "venv", "vendor", ".tox")
+
+_GIT: Final = ".git"
+_SETTINGS_FILES: Final = ("policy.yaml", "config.toml")
+# What makes a commit or a checkout come out as in the repository itself. Remotes, hooks and filters stay out.
+_SETTINGS: Final = frozenset(
+    (
+        *("user.name", "user.email", "core.autocrlf", "core.eol", "core.filemode", "core.ignorecase"),
+        *("core.precomposeunicode", "core.symlinks", "core.excludesfile", "core.attributesfile"),
+        *("core.sparsecheckout", "core.sparsecheckoutcone", "extensions.objectformat"),
+    )
+)
+_INFORMATION: Final = ("exclude", "attributes", "sparse-checkout", "grafts")
+
+
+class _Look(NamedTuple):
+    """What tells that nobody has touched a file since: neither a write nor a rename leaves all of it."""
+
+    device: int
+    inode: int
+    mode: int
+    size: int
+    modified: int
+    changed: int
+
+    @classmethod
+    def at(cls, path: Path | str) -> _Look | None:
+        try:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return cls(
+            found.st_dev,
+            found.st_ino,
+            found.st_mode,
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+        )
+
+
+class _Copied(NamedTuple):
+    """A file when it was copied: as it stood in the workspace, and as it stands in the copy."""
+
+    original: _Look
+    copy: _Look
+
+
+class ScratchCopy:
+    """A copy of the workspace behind `tree`. `make` it, let a command change it, ask for `changes`, `remove` it.
+
+    `links` are names of folders that git ignores and that the copy shares with the workspace by a link.
+    """
+
+    def __init__(
+        self,
+        tree: WorkspaceTree,
+        state: Path,
+        execution_id: str,
+        *,
+        links: Sequence[str] = LINKED,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._tree = tree
+        self._state = state.resolve()
+        self._links = frozenset(links)
+        self._environ = environ
+        self._execution_id = execution_id
+        self.folder: Final = self._state / FOLDER / safe_name(execution_id)
+        # The name is the workspace's: programs show it, and some build it into what they write.
+        self.root: Final = self.folder / (tree.root.name or "workspace")
+        self._facts: GitFacts | None = None
+        self._copied: dict[str, _Copied] = {}
+        self._linked: set[str] = set()
+
+    def make(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Copies files that are tracked, or neither tracked nor ignored, as they are now.
+
+        Raises WorkspaceUnwritable, and InvalidChange when git cannot say what belongs to the workspace.
+        Returns early once `stop` says so.
+        """
+        facts = git_facts(self._tree.root, environ=self._environ)
+        if facts is not None and facts.toplevel.resolve() == self._tree.root:
+            if facts.problem is not None:
+                raise InvalidChange(f"the workspace cannot be copied: {facts.problem}")
+            self._facts = facts
+        with reporting("copy the workspace to", str(self.root)):
+            self.root.mkdir(parents=True, mode=0o700)
+            self._make_state()
+            try:
+                paths = self._paths()
+                made = {""}
+                for path in paths:
+                    if stop():
+                        return
+                    self._copy(path, made)
+                if self._facts is not None:
+                    self._link_ignored()
+                    self._make_repository(self._facts)
+            except GitFailed as cause:
+                raise InvalidChange(f"the workspace cannot be copied: {cause.reason}") from cause
+
+    def remove(self) -> None:
+        remove_scratch(self._state, self._execution_id)
+
+    def changes(self) -> tuple[FileChange, ...]:
+        """What is different in the copy, as a canonical list; nothing when all is as it was copied.
+
+        Raises UnsafePath for a changed link, a file that is no regular one, a nested repository or a path that
+        is not allowed; BaseChanged when the workspace's own file is no longer what was copied; InvalidChange
+        for a limit.
+        """
+        found = dict(self._found())
+        changed: list[str] = []
+        for path, copied in self._copied.items():
+            now = found.pop(path, None)
+            if now != copied.copy:
+                self._refuse_kinds(path, copied.copy, now)
+                changed.append(path)
+        created = self._without_ignored(found)
+        for path in created:
+            self._refuse_kinds(path, None, found[path])
+        if not changed and not created:
+            return ()
+        return self._list(changed, created)
+
+    def _list(self, changed: Sequence[str], created: Sequence[str]) -> tuple[FileChange, ...]:
+        base = _Base(self._tree, self._copied)
+        with WorkspaceTree(self.root, self.root / STATE_FOLDER) as scratch:
+            entries = {canonical_path(path): scratch.read(path) for path in (*changed, *created)}
+            claims = [
+                Claim(path=path, place=Place(), writes=entry is not None, fresh=path not in self._copied)
+                for path, entry in entries.items()
+            ]
+            listed = ChangeList(claims, base, DEFAULT_LIMITS)
+            different = False
+            for claim in claims:
+                entry = entries[claim.path]
+                old = None if claim.fresh else listed.old(claim)
+                if entry is not None and (claim.fresh or old is not None):
+                    listed.write(claim, entry.content, old, executable=is_executable(entry.mode))
+                    different = different or old is None or _differs(old, entry)
+                elif entry is None and old is not None:
+                    listed.delete(claim, old)
+                    different = True
+                listed.check_conflicts()
+        if base.edited:
+            raise BaseChanged([(path, "was changed while the command ran") for path in base.edited])
+        return listed.finish() if different else ()
+
+    # Copying.
+
+    def _paths(self) -> list[str]:
+        if self._facts is not None:
+            return [path for path in list_files(self._tree.root, environ=self._environ) if not _ours(path)]
+        return [path for path, _ in self._walk(self._tree.root, skip=self._state)]
+
+    def _copy(self, path: str, made: set[str]) -> None:
+        source, target = f"{self._tree.root}/{path}", f"{self.root}/{path}"
+        above = path.rpartition("/")[0]
+        if above not in made:
+            # A tracked file may stand behind a link by now: git lists it, but it is not there.
+            if _behind_link(self._tree.root, above):
+                return
+            Path(self.root, above).mkdir(parents=True, exist_ok=True)
+            made.add(above)
+        original = _Look.at(source)
+        if original is None:
+            return
+        if stat.S_ISLNK(original.mode):
+            Path(target).symlink_to(Path(source).readlink())
+        elif stat.S_ISREG(original.mode):
+            shutil.copyfile(source, target, follow_symlinks=False)
+            Path(target).chmod(stat.S_IMODE(original.mode) & 0o777)
+            os.utime(target, ns=(original.modified, original.modified))
+        else:
+            return
+        copy = _Look.at(target)
+        assert copy is not None, "it was written just now"
+        self._copied[path] = _Copied(original, copy)
+
+    def _make_state(self) -> None:
+        """The copy's own state directory: its id says what it is, policy and settings are the workspace's."""
+        state = self.root / STATE_FOLDER
+        state.mkdir(mode=0o700)
+        (state / ".gitignore").write_text("*\n", "utf-8")
+        (state / WORKSPACE_ID_FILE).write_text(f"{SCRATCH_ID}{self._execution_id}\n", "utf-8")
+        for name in _SETTINGS_FILES:
+            with suppress(FileNotFoundError):
+                shutil.copyfile(self._tree.root / STATE_FOLDER / name, state / name)
+
+    def _link_ignored(self) -> None:
+        ignored = parse_ignored(start_ignored(self._tree.root, self._environ).output()) or set()
+        for raw in sorted(ignored):
+            path = os.fsdecode(raw).rstrip("/")
+            target = self.root / path
+            if Path(path).name not in self._links or _ours(path) or target.exists():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(self._tree.root / path)
+            self._linked.add(path)
+
+    def _make_repository(self, facts: GitFacts) -> None:
+        assert facts.git_dir is not None, "git named no problem"
+        assert facts.common_dir is not None, "git named no problem"
+        git = self.root / _GIT
+        for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
+            (git / name).mkdir(parents=True)
+        (git / "objects/info/alternates").write_bytes(os.fsencode(facts.common_dir / "objects") + b"\n")
+        (git / "config").write_text(self._settings(), "utf-8", "surrogateescape")
+        for name in _INFORMATION:
+            for place in (facts.common_dir, facts.git_dir):
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(place / "info" / name, git / "info" / name)
+        with (git / "info/exclude").open("a", encoding="utf-8", errors="surrogateescape") as exclude:
+            exclude.writelines(f"\n/{_escaped(path)}\n" for path in sorted(self._linked))
+        with suppress(FileNotFoundError):
+            shutil.copyfile(facts.common_dir / "shallow", git / "shallow")
+        if facts.branch is None:
+            (git / "HEAD").write_text(f"{facts.commit}\n", "utf-8")
+        else:
+            (git / "HEAD").write_text(f"ref: refs/heads/{facts.branch}\n", "utf-8")
+            if facts.commit is not None:
+                branch = git / "refs/heads" / facts.branch
+                branch.parent.mkdir(parents=True, exist_ok=True)
+                branch.write_text(f"{facts.commit}\n", "utf-8")
+        for index in (facts.git_dir / "index", *facts.git_dir.glob("sharedindex.*")):
+            with suppress(FileNotFoundError):
+                shutil.copy2(index, git / index.name)
+
+    def _settings(self) -> str:
+        listed = run_git(self._tree.root, "config", "--local", "--list", "-z", environ=self._environ)
+        found = {"core.bare": "false", "gc.auto": "0"}
+        for record in listed.split(b"\0"):
+            name, _, value = record.decode("utf-8", "surrogateescape").partition("\n")
+            if name in _SETTINGS:
+                found[name] = value
+        # The index was written for other inodes: sizes and times, which are the same here, have to do.
+        found |= {"core.checkstat": "minimal", "core.trustctime": "false"}
+        found["core.repositoryformatversion"] = "1" if "extensions.objectformat" in found else "0"
+        lines = []
+        for name, value in found.items():
+            section, _, key = name.partition(".")
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+            lines.append(f'[{section}]\n\t{key} = "{escaped}"\n')
+        return "".join(lines)
+
+    # Looking.
+
+    def _found(self) -> Iterator[tuple[str, _Look]]:
+        for path, look in self._walk(self.root):
+            if path not in self._linked:
+                yield path, look
+
+    def _walk(self, root: Path, skip: Path | None = None) -> Iterator[tuple[str, _Look]]:
+        """Every entry that is no directory, without the repository and the state directory at the top."""
+        pending = [""]
+        while pending:
+            at = pending.pop()
+            with os.scandir(f"{root}/{at}") as entries:
+                for entry in entries:
+                    path = f"{at}/{entry.name}" if at else entry.name
+                    if not at and entry.name in (_GIT, STATE_FOLDER):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        if skip is not None and Path(entry.path) == skip:
+                            continue
+                        if os.fsencode(entry.name) not in CACHE_DIRECTORIES or self._holds_copied(path):
+                            pending.append(path)
+                    elif os.fsencode(entry.name) not in CACHE_FILES or path in self._copied:
+                        look = _Look.at(entry.path)
+                        if look is not None:
+                            yield path, look
+
+    def _holds_copied(self, folder: str) -> bool:
+        return any(path.startswith(f"{folder}/") for path in self._copied)
+
+    def _without_ignored(self, found: Mapping[str, _Look]) -> list[str]:
+        """New files that are part of the change. What git ignores, by the copy's own rules, is none."""
+        if self._facts is None or not found:
+            return sorted(found)
+        # The user's index and rules, not the copy's: the command may have done anything to its repository.
+        asked = (f"--git-dir={self._facts.git_dir}", f"--work-tree={self.root}")
+        listing = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+        try:
+            ignored = parse_ignored(run_git(self.root, *asked, *listing, environ=self._environ)) or set()
+        except GitFailed as cause:
+            raise InvalidChange(f"git cannot say what is ignored: {cause.reason}") from cause
+        files = {os.fsdecode(path) for path in ignored if not path.endswith(b"/")}
+        folders = tuple(os.fsdecode(path) for path in ignored if path.endswith(b"/"))
+        return sorted(path for path in found if path not in files and not path.startswith(folders))
+
+    def _refuse_kinds(self, path: str, before: _Look | None, now: _Look | None) -> None:
+        for look in (before, now):
+            if look is not None and stat.S_ISLNK(look.mode):
+                raise UnsafePath(path, "the command made, changed or removed a symbolic link")
+            if look is not None and not stat.S_ISREG(look.mode):
+                raise UnsafePath(path, "the command made something that is no regular file")
+
+
+class _Base:
+    """The workspace as it was copied. Files that were edited since are noted."""
+
+    def __init__(self, tree: WorkspaceTree, copied: Mapping[str, _Copied]) -> None:
+        self._tree, self._copied = tree, copied
+        self.edited: list[str] = []
+
+    def read(self, path: str) -> BaseEntry | None:
+        copied = self._copied.get(path)
+        if copied is None:
+            return self._tree.read(path)
+        if copied.original != _Look.at(self._tree.root / path):
+            self.edited.append(path)
+        return self._tree.read(path)
+
+
+def remove_scratch(state: Path, execution_id: str) -> None:
+    """Removes the scratch copy of an execution, if it has one. What a link leads to stays."""
+    folder = state / FOLDER / safe_name(execution_id)
+    if not folder.exists():
+        return
+    _make_removable(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()
+
+
+def _make_removable(folder: Path) -> None:
+    """A command may have taken the right to write to its folders away."""
+    with suppress(OSError):
+        folder.chmod(0o700)
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                _make_removable(Path(entry.path))
+
+
+def _differs(old: BaseEntry, new: BaseEntry) -> bool:
+    return old.content != new.content or is_executable(old.mode) != is_executable(new.mode)
+
+
+def _behind_link(root: Path, folder: str) -> bool:
+    at = root
+    for component in folder.split("/"):
+        at = at / component
+        if at.is_symlink():
+            return True
+    return False
+
+
+def _ours(path: str) -> bool:
+    return path == STATE_FOLDER or path.startswith(f"{STATE_FOLDER}/")
+
+
+def _escaped(path: str) -> str:
+    return "".join(f"\\{c}" if c in "\\*?[]! #" else c for c in path)
