@@ -220,7 +220,7 @@ class HostExecutor:
         folder.create()
         cancel = cancel or threading.Event()
         presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
-        with present(self.state, presence):
+        with present(self.state, presence), heeding(self.state, execution_id, cancel):
             facts = git_facts(self.root, environ=self._environ)
             record = self.store.record_execution_start(
                 execution_id,
