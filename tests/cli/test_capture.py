@@ -218,3 +218,39 @@ def test_the_folders_that_are_linked_are_named_in_the_settings(repository: Repos
 @pytest.mark.parametrize("arguments", [("--dry-run",), ("--patch", "x"), ("--verify", "true", "--no-verify")])
 def test_contradictions_are_refused(repository: Repository, arguments: tuple[str, ...]) -> None:
     assert repository.run("run", *arguments, "--", "true").code == 2
+
+
+def test_what_a_command_changed_is_tried_again_and_a_failed_command_is_not(repository: Repository) -> None:
+    flaky = "sh -c 'test -e ../there || { touch ../there; exit 1; }'"
+
+    again = repository.run(
+        "run", "--retries", "2", "--verify", flaky, "--", "sh", "-c", "echo >> calculator.py"
+    )
+    failed = repository.run("run", "--retries", "2", "--", "false")
+
+    assert (0, 1) == (again.code, failed.code)
+    last, completed, first = repository.run("list", "--json").json["executions"]
+    assert ("capture", "retry", 2) == (last["error_step"], completed["trigger_kind"], completed["attempt"])
+    assert completed["parent_execution_id"] == first["execution_id"]
+
+
+def test_a_captured_command_is_stopped_from_another_terminal(repository: Repository) -> None:
+    before = repository.state()
+    started = repository.root.parent / "started"
+    process = repository.start("run", "--", "sh", "-c", f"echo >> calculator.py; touch {started}; sleep 60")
+    deadline = time.monotonic() + 30
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert 0 == repository.run("cancel", "@last").code
+    process.communicate(timeout=30)
+
+    assert 130 == process.returncode
+    assert before == repository.state()
+    (record,) = repository.run("list", "--json").json["executions"]
+    assert ("failed", "capture", "interrupted") == (
+        record["status"],
+        record["error_step"],
+        record["error_code"],
+    )
+    assert [] == scratches(repository)
