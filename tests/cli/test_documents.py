@@ -45,6 +45,13 @@ def written(tmp_path: Path) -> list[dict[str, Any]]:
     repository.run("dismiss", "@last", "--reason", "known")
     repository.run("dismiss", "@last", "--undo", "--reason", "not known")
     repository.run("retry", "@last")
+    repository.apply(BROKEN_PATCH, verify="python -m pytest -q")
+    repository.write(
+        ".executor/config.toml",
+        '[health.a]\nprocess = "no-such-program"\ncritical = false\n[health.b]\ntcp = "127.0.0.1:1"\n',
+    )
+    repository.apply(GOOD_PATCH, verify="true")
+    repository.write(".executor/config.toml", "")
     started = tmp_path / "started"
     patch = tmp_path / "p.diff"
     patch.write_text(GOOD_PATCH)
