@@ -187,6 +187,8 @@ class Attempt:
 
     def resume(self) -> None:
         """Goes on where `run` stopped for a person, who has approved since. Raises as `run` does."""
+        # A captured change has its first step behind it.
+        self._step_num = len(self._store.get_execution_steps(self._execution_id))
         self._change()
 
     def _change(self) -> None:
