@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -57,6 +57,14 @@ class Engine(Protocol):
 
     def settle(self, place: str) -> None:
         """Does what the database would do by itself some time after it was filled."""
+        ...
+
+    def make_old(self, place: str, executions: int) -> None:
+        """A database of version 0 with so many executions, called `old_0`, `old_1` and so on."""
+        ...
+
+    def old_reader(self, place: str) -> Callable[[int], object]:
+        """Reads one of these by its number, on a connection of its own."""
         ...
 
     def bytes_used(self, place: str) -> int: ...

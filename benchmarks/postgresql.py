@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from benchmarks.baseline.dataset import OLD_COLUMNS
 from benchmarks.baseline.server import ServerLimit
+from executor.migrations import run_migrations
 from executor.storage.engine import Durability
 from executor.storage.store import ExecutionStore
 from executor.testing.postgres import URL_VARIABLE, PostgresServer
@@ -63,6 +65,25 @@ class PostgresqlEngine:
         """What autovacuum does a minute after so many rows: statistics, and the map of visible pages."""
         with psycopg.connect(place, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
+
+    def make_old(self, place: str, executions: int) -> None:
+        run_migrations(place, 0)
+        with psycopg.connect(place, autocommit=True) as connection:
+            connection.execute("DROP TABLE schema_migrations")
+            connection.execute(
+                f"INSERT INTO executions ({', '.join(OLD_COLUMNS)}) "
+                "SELECT 'old_' || n, 'plan_' || n, 'cs_' || n, 'dec_' || n, 'sum' || n, 'allow', 'completed', "
+                "'[\"src/file_' || n || '.py\"]', "
+                "to_char(timestamp '2026-01-01' + n * interval '1 s', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') "
+                "FROM generate_series(0, %s::integer - 1) AS n",
+                (executions,),
+            )
+
+    def old_reader(self, place: str) -> Callable[[int], object]:
+        connection = psycopg.connect(place, autocommit=True)
+        return lambda number: connection.execute(
+            "SELECT plan_id, status FROM executions WHERE execution_id = %s", (f"old_{number}",)
+        ).fetchall()
 
     def bytes_used(self, place: str) -> int:
         with psycopg.connect(place) as connection:

@@ -15,6 +15,7 @@ from benchmarks.engine import Engine
 from benchmarks.results import BASELINE, NARROW, STORE, Database, Report, Result, ratio, time_taken
 from benchmarks.timing import interleaved
 from benchmarks.works import (
+    UPGRADE,
     WRITERS,
     Case,
     Databases,
@@ -22,6 +23,7 @@ from benchmarks.works import (
     import_cases,
     reading_cases,
     recording_cases,
+    upgrade_case,
     writers_case,
 )
 
@@ -88,6 +90,9 @@ def _cases(
                 for case in filter(wanted, cases(made, settings, stack)):
                     yield size, case
         made.discard()
+        if not only or UPGRADE.key in only:
+            say(f"{engine.name} {size:>5}  upgrading {executions:,} old executions")
+            yield size, upgrade_case(engine, directory, size, executions)
 
 
 def measure(engine: Engine, case: Case, size: str | None, settings: Settings) -> Result:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
+from benchmarks.baseline.dataset import OLD_COLUMNS
 from benchmarks.baseline.limit import Limit, Synchronous
+from executor.migrations import run_migrations
 from executor.storage.engine import Durability
 from executor.storage.store import ExecutionStore
 
@@ -42,6 +44,25 @@ class SqliteEngine:
 
     def settle(self, place: str) -> None:
         """Nothing: SQLite gathers statistics only when somebody asks for them."""
+
+    def make_old(self, place: str, executions: int) -> None:
+        with closing(sqlite3.connect(place)) as connection, connection:
+            run_migrations(connection, 0)
+            connection.execute("DROP TABLE schema_migrations")
+            connection.execute(
+                "WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?) "
+                f"INSERT INTO executions ({', '.join(OLD_COLUMNS)}) "
+                "SELECT 'old_' || n, 'plan_' || n, 'cs_' || n, 'dec_' || n, 'sum' || n, 'allow', 'completed', "
+                "'[\"src/file_' || n || '.py\"]', "
+                "strftime('%Y-%m-%dT%H:%M:%f', 1767225600 + n, 'unixepoch') || '000Z' FROM numbers",
+                (executions,),
+            )
+
+    def old_reader(self, place: str) -> Callable[[int], object]:
+        connection = sqlite3.connect(place, check_same_thread=False, timeout=600)
+        return lambda number: connection.execute(
+            "SELECT plan_id, status FROM executions WHERE execution_id = ?", (f"old_{number}",)
+        ).fetchall()
 
     def bytes_used(self, place: str) -> int:
         return sum(

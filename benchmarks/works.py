@@ -16,6 +16,7 @@ from benchmarks.engine import Baseline, Engine
 from benchmarks.recording import WIDE, record, recorder
 from benchmarks.results import BASELINE, NARROW, STORE, Clock, Database, Goal, Shape
 from benchmarks.timing import Sample, Subject, clocked, repeated
+from benchmarks.upgrading import upgraded
 from benchmarks.writers import race
 from executor.models.execution import ATTEMPT_TRIGGERS, ExecutionFilter, ExecutionRecord, Page
 from executor.storage.engine import Durability
@@ -215,8 +216,16 @@ WRITERS: Final = Work(
     Goal(2.0, 1.5),
 )
 
+UPGRADE: Final = Work(
+    "upgrade",
+    "upgrade from version 0, worst read",
+    "A database as old programs left it, with as many executions as the size says, brought to the newest schema "
+    "while two readers ask for one execution after another: the longest that one answer took.",
+    "wall",
+)
+
 WORKS: Final = (
-    *(RECORD, RECORD_FULL, IMPORT, IMPORT_MAPPINGS, IMPORT_ALL, WRITERS),
+    *(RECORD, RECORD_FULL, IMPORT, IMPORT_MAPPINGS, IMPORT_ALL, WRITERS, UPGRADE),
     *(CHAIN_OF_20, TREE, PARENT, SIBLINGS, CHAIN),
     *(FIRST, DEEP, FIRST_TOTAL, DEEP_TOTAL, FLAT),
     *(GET, RESOLVE, UNRESOLVED, STATISTICS),
@@ -297,6 +306,16 @@ class Databases:
     def discard(self) -> None:
         for place in (self._bare, self._stored):
             self.engine.discard(place)
+
+
+def upgrade_case(engine: Engine, directory: Path, label: str, executions: int) -> Case:
+    """Upgrades once; the case tells how long the slowest read waited, its note how long all of it took."""
+    place = engine.place(directory, f"old-{label}")
+    found = upgraded(engine, place, executions)
+    engine.discard(place)
+    sample = Sample(found.worst_read, None)
+    note = f"{found.seconds:.1f} s in all, {found.reads:,} reads meanwhile"
+    return Case(UPGRADE, {STORE: _always(sample)}, {}, note)
 
 
 def _always(sample: Sample) -> Subject:

@@ -22,6 +22,11 @@ COLUMNS: Final = (
     *("error_message", "error_step", "created_at"),
     *("correlation_id", "parent_execution_id", "trigger_kind", "run_id"),
 )
+# What an execution of version 0 cannot be without, and when it started.
+OLD_COLUMNS: Final = (
+    *("execution_id", "plan_id", "changeset_id", "decision_id", "checksum", "verdict", "status"),
+    *("affected_paths", "started_at"),
+)
 PLACE: Final = {name: place for place, name in enumerate(COLUMNS)}
 
 # Seconds since the epoch at which the first execution may start.

@@ -120,3 +120,14 @@ def test_a_selective_list_reads_its_page_from_an_index(
     assert plans
     for plan in plans:
         assert [] == read_whole(plan), plan
+
+
+@pytest.mark.parametrize("name", ["parents", "statuses", "unresolved"])
+def test_a_list_in_several_parts_reads_each_only_as_far_as_its_page(
+    database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = database.plans(f"list {name}", monkeypatch)
+
+    assert plans
+    for plan in plans:
+        assert not re.search(r"Sort  .*\n.*Sort Key.*\n +->  Append", plan), plan

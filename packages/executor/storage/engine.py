@@ -66,6 +66,11 @@ class Engine(Protocol):
         """
         ...
 
+    @property
+    def merges_parts(self) -> bool:
+        """Whether the parts of an ordered UNION ALL are read only as far as its limit needs them."""
+        ...
+
     def query(self, statement: Bound) -> list[Row]:
         """One statement that reads."""
         ...

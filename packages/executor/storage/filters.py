@@ -270,10 +270,13 @@ def list_statement(
         seek = sql.where_after if oldest_first else sql.where_before
         asked = asked.with_all([seek(started_at=after.started_at, execution_id=after.execution_id)])
     asked = asked.with_all([sql.where_identified()])
-    text, values = joined(" UNION ALL ", [_selecting(head, part) for part in asked.parts])
     direction = "" if oldest_first else " DESC"
-    text += f" ORDER BY started_at{direction}, execution_id{direction} LIMIT {sql.MARK} OFFSET {sql.MARK}"
-    return text, (*values, limit, offset)
+    ordered = f" ORDER BY started_at{direction}, execution_id{direction} LIMIT {sql.MARK}"
+    parts = [_selecting(head, part) for part in asked.parts]
+    if len(parts) > 1 and not engine.merges_parts:
+        parts = [(f"({text}{ordered})", (*values, limit + offset)) for text, values in parts]
+    text, values = joined(" UNION ALL ", parts)
+    return f"{text}{ordered} OFFSET {sql.MARK}", (*values, limit, offset)
 
 
 def _selecting(head: str, part: Sequence[Bound]) -> Bound:

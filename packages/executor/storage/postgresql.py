@@ -252,6 +252,8 @@ class PostgresqlEngine:
     IntegrityError: Final = psycopg.IntegrityError
     # There is no way to tell this planner; what it knows of the rows has to do.
     walk: Final = ""
+    # It would read and sort all rows of all parts.
+    merges_parts: Final = False
 
     def __init__(
         self,

@@ -85,6 +85,7 @@ class SqliteEngine:
 
     IntegrityError: Final = sqlite3.IntegrityError
     walk: Final = " INDEXED BY idx_executions_started_at"
+    merges_parts: Final = True
 
     def __init__(
         self,
