@@ -80,16 +80,17 @@ def _cases(
         if wanted(case):
             yield None, case
     for size, executions in settings.sizes.items():
-        say(f"{engine.name} {size:>5}  making the databases ({executions:,} executions)")
-        made = Databases(engine, directory, size, settings, say)
-        databases.append(made.describe())
-        if wanted(made.import_case()):
-            yield size, made.import_case()
-        for cases in (reading_cases, recording_cases):
-            with ExitStack() as stack:
-                for case in filter(wanted, cases(made, settings, stack)):
-                    yield size, case
-        made.discard()
+        if not only or set(only) != {UPGRADE.key}:
+            say(f"{engine.name} {size:>5}  making the databases ({executions:,} executions)")
+            made = Databases(engine, directory, size, settings, say)
+            databases.append(made.describe())
+            if wanted(made.import_case()):
+                yield size, made.import_case()
+            for cases in (reading_cases, recording_cases):
+                with ExitStack() as stack:
+                    for case in filter(wanted, cases(made, settings, stack)):
+                        yield size, case
+            made.discard()
         if not only or UPGRADE.key in only:
             say(f"{engine.name} {size:>5}  upgrading {executions:,} old executions")
             yield size, upgrade_case(engine, directory, size, executions)
