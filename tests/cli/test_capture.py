@@ -119,6 +119,7 @@ def test_a_workspace_without_git_works(tmp_path: Path) -> None:
         ("git init -q inner", "failed", "unsafe_path"),
         ("printf x > 'a\\b'", "failed", "unsafe_path"),
         ("truncate -s 11M large", "failed", "invalid_change"),
+        ("echo '{}' > .executor/policy.yaml", "failed", "unsafe_path"),
         ("true", "completed", None),
         ("touch calculator.py", "completed", None),
     ],

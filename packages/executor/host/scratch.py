@@ -116,6 +116,7 @@ class ScratchCopy:
         self._facts: GitFacts | None = None
         self._copied: dict[str, _Copied] = {}
         self._linked: set[str] = set()
+        self._settings_before: dict[str, bytes | None] = {}
 
     def make(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Copies files that are tracked, or neither tracked nor ignored, as they are now.
@@ -150,10 +151,11 @@ class ScratchCopy:
     def changes(self) -> tuple[FileChange, ...]:
         """What is different in the copy, as a canonical list; nothing when all is as it was copied.
 
-        Raises UnsafePath for a changed link, a file that is no regular one, a nested repository or a path that
-        is not allowed; BaseChanged when the workspace's own file is no longer what was copied; InvalidChange
-        for a limit.
+        Raises UnsafePath for a changed link, a file that is no regular one, a nested repository, a path that is
+        not allowed, and where policy or settings were changed; BaseChanged when the workspace's own file is no
+        longer what was copied; InvalidChange for a limit.
         """
+        self._refuse_settings()
         found = dict(self._found())
         changed: list[str] = []
         for path, copied in self._copied.items():
@@ -232,6 +234,24 @@ class ScratchCopy:
         for name in _SETTINGS_FILES:
             with suppress(FileNotFoundError):
                 shutil.copyfile(self._tree.root / STATE_FOLDER / name, state / name)
+        self._settings_before = self._settings_now()
+
+    def _settings_now(self) -> dict[str, bytes | None]:
+        """What policy and settings of the copy hold; None for one that is missing or no regular file."""
+        files = {name: self.root / STATE_FOLDER / name for name in _SETTINGS_FILES}
+        return {
+            name: file.read_bytes() if file.is_file() and not file.is_symlink() else None
+            for name, file in files.items()
+        }
+
+    def _refuse_settings(self) -> None:
+        """What decides about changes is not changed by one: to drop it without a word would be to lie."""
+        for name, now in self._settings_now().items():
+            if now != self._settings_before[name]:
+                raise UnsafePath(
+                    f"{STATE_FOLDER}/{name}",
+                    "the command changed what decides about changes; edit it by hand",
+                )
 
     def _link_ignored(self) -> None:
         ignored = parse_ignored(start_ignored(self._tree.root, self._environ).output()) or set()
