@@ -73,8 +73,8 @@ def assert_in_order(repository: Repository, before: Tree, after: Tree) -> str:
     assert recovered.code in ((0, 6) if not state.exists() else (0,)), recovered.err
     tree = repository.state()
     for folder in ("running", "journal"):
-        assert list(state.glob(f"{folder}/*")) == []
-    assert list(state.glob("lock-*")) == []
+        left = list(state.glob(f"{folder}/*"))
+        assert left == [], recovered
     runtime = open_runtime(repository.root, environ=repository.environ)
     try:
         found = runtime.store.list_executions().items
@@ -88,6 +88,7 @@ def assert_in_order(repository: Repository, before: Tree, after: Tree) -> str:
         _apply_another(runtime)
     finally:
         runtime.close()
+    assert list(state.glob("lock-*")) == []
     return status
 
 

@@ -41,7 +41,7 @@ from executor.host.cancellation import CancelRequest, forget_request, heeding, r
 from executor.host.capture import capture, capture_environment
 from executor.host.environment import DATABASE, INSIDE, WORKSPACE, Link, check_environment
 from executor.host.git import git_facts
-from executor.host.journal import find_journal
+from executor.host.journal import leaves_journal
 from executor.host.presence import Presence, abandoned, any_marks, clear, is_live, present
 from executor.host.recovery import Recovery, recover
 from executor.host.scratch import ScratchCopy, remove_scratch
@@ -402,13 +402,13 @@ class HostExecutor:
     def _present(self, execution_id: str, cancel: threading.Event | None) -> Iterator[threading.Event]:
         """The process is marked while the block runs, and heeds who asks it to stop. Raises BlockingIOError.
 
-        The mark stays where the journal says that there is more to do.
+        The mark stays where a journal does: there is more to do.
         """
         presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
         cancel = cancel or threading.Event()
         with present(self.state, presence) as mark, heeding(self.state, execution_id, cancel):
             yield cancel
-            mark.stays = find_journal(self.state, execution_id) is not None
+            mark.stays = leaves_journal(self.state, execution_id)
 
     def _accepted(
         self, execution_id: str

@@ -386,6 +386,17 @@ def find_journal(state_dir: Path, execution_id: str) -> FoundJournal | None:
         return _look_at(directory)
 
 
+def leaves_journal(state_dir: Path, execution_id: str) -> bool:
+    """Whether anything of the journal of an execution stands, with an intent or without."""
+    directory = state_dir / FOLDER / safe_name(execution_id)
+    with files.reporting("look at", str(directory)):
+        try:
+            with files.closing(files.open_root(directory)):
+                return True
+        except FileNotFoundError:
+            return False
+
+
 def _look_at(directory: Path) -> FoundJournal | None:
     try:
         with files.closing(files.open_root(directory)) as fd:

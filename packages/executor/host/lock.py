@@ -86,8 +86,9 @@ class WorkspaceLock:
             return
         _held.discard(self)
         # The note first: after the close it could be another's.
-        with suppress(OSError), files.closing(files.open_root(self._state_dir)) as state:
-            files.unlink(self._note, dir_fd=state)
+        for name in (self._temporary, self._note):
+            with suppress(OSError), files.closing(files.open_root(self._state_dir)) as state:
+                files.unlink(name, dir_fd=state)
         self._drop()
 
     def __enter__(self) -> Self:
@@ -102,8 +103,13 @@ class WorkspaceLock:
         fd, self._fd = self._fd, -1
         files.close(fd)
 
+    @property
+    def _temporary(self) -> str:
+        # One name for all: who holds the lock removes what a dead holder left.
+        return f"{self._note}.tmp"
+
     def _write_note(self, holder: Holder) -> None:
-        temporary = f"{self._note}.{holder.pid}"
+        temporary = self._temporary
         # A message for others is not worth failing for.
         with suppress(OSError), files.closing(files.open_root(self._state_dir)) as state:
             with suppress(FileNotFoundError):

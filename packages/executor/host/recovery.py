@@ -98,7 +98,7 @@ def _recover_in(
     with lock:
         journal = find_journal(around.state, presence.execution_id)
         report, others = _settle(tree, journal, around) if journal else (None, [])
-        recovery = _recovery(presence.execution_id, report, others)
+        recovery = _recovery(presence.execution_id, report, others, around)
         if journal is not None and report is not None and report.rollback is not None:
             _rescue(journal, report.rollback, around)
         _record(recovery, report, around)
@@ -137,9 +137,14 @@ def _settle(
     return recover_journal(tree, journal), others
 
 
-def _recovery(execution_id: str, report: RecoveryReport | None, others: Problems) -> Recovery:
+def _recovery(
+    execution_id: str, report: RecoveryReport | None, others: Problems, around: Surroundings
+) -> Recovery:
     if report is None:
-        return Recovery(execution_id, Side.BEFORE)
+        # Nothing had begun, or all was over and only traces were left: the record knows which.
+        record = around.store.get_execution(execution_id)
+        done = record is not None and record.status == ExecutionStatus.COMPLETED
+        return Recovery(execution_id, Side.AFTER if done else Side.BEFORE)
     rollback = report.rollback
     return Recovery(
         execution_id,
