@@ -63,8 +63,8 @@ class Engine(Protocol):
         """A database of version 0 with so many executions, called `old_0`, `old_1` and so on."""
         ...
 
-    def old_reader(self, place: str) -> Callable[[int], object]:
-        """Reads one of these by its number, on a connection of its own."""
+    def old_reader(self, place: str) -> AbstractContextManager[Callable[[int], object]]:
+        """Reads one of these by its number, on a connection of its own that the block closes."""
         ...
 
     def bytes_used(self, place: str) -> int: ...

@@ -79,11 +79,12 @@ class PostgresqlEngine:
                 (executions,),
             )
 
-    def old_reader(self, place: str) -> Callable[[int], object]:
-        connection = psycopg.connect(place, autocommit=True)
-        return lambda number: connection.execute(
-            "SELECT plan_id, status FROM executions WHERE execution_id = %s", (f"old_{number}",)
-        ).fetchall()
+    @contextmanager
+    def old_reader(self, place: str) -> Iterator[Callable[[int], object]]:
+        with psycopg.connect(place, autocommit=True) as connection:
+            yield lambda number: connection.execute(
+                "SELECT plan_id, status FROM executions WHERE execution_id = %s", (f"old_{number}",)
+            ).fetchall()
 
     def bytes_used(self, place: str) -> int:
         with psycopg.connect(place) as connection:

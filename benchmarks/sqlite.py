@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -58,11 +58,12 @@ class SqliteEngine:
                 (executions,),
             )
 
-    def old_reader(self, place: str) -> Callable[[int], object]:
-        connection = sqlite3.connect(place, check_same_thread=False, timeout=600)
-        return lambda number: connection.execute(
-            "SELECT plan_id, status FROM executions WHERE execution_id = ?", (f"old_{number}",)
-        ).fetchall()
+    @contextmanager
+    def old_reader(self, place: str) -> Iterator[Callable[[int], object]]:
+        with closing(sqlite3.connect(place, timeout=600)) as connection:
+            yield lambda number: connection.execute(
+                "SELECT plan_id, status FROM executions WHERE execution_id = ?", (f"old_{number}",)
+            ).fetchall()
 
     def bytes_used(self, place: str) -> int:
         return sum(

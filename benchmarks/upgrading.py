@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,7 +27,7 @@ def upgraded(engine: Engine, place: str, executions: int) -> Upgrade:
     engine.make_old(place, executions)
     engine.settle(place)
     done = threading.Event()
-    readers = [_Reader(engine.old_reader(place), executions, done) for _ in range(READERS)]
+    readers = [_Reader(engine, place, executions, done) for _ in range(READERS)]
     for reader in readers:
         reader.start()
     began = time.perf_counter()
@@ -48,20 +47,22 @@ def upgraded(engine: Engine, place: str, executions: int) -> Upgrade:
 class _Reader(threading.Thread):
     """Asks for one execution after another; `worst` is the longest that one answer took."""
 
-    def __init__(self, ask: Callable[[int], object], executions: int, done: threading.Event) -> None:
+    def __init__(self, engine: Engine, place: str, executions: int, done: threading.Event) -> None:
         super().__init__()
         self.worst, self.reads = 0.0, 0
         self.failure: Exception | None = None
-        self._ask, self._executions, self._done = ask, executions, done
+        self._engine, self._place = engine, place
+        self._executions, self._done = executions, done
 
     def run(self) -> None:
         try:
-            while not self._done.is_set():
-                began = time.perf_counter()
-                self._ask((self.reads * 7919) % self._executions)
-                self.worst = max(self.worst, time.perf_counter() - began)
-                self.reads += 1
-                # Readers that never pause would only show how two processes share a core.
-                time.sleep(0.002)
+            with self._engine.old_reader(self._place) as ask:
+                while not self._done.is_set():
+                    began = time.perf_counter()
+                    ask((self.reads * 7919) % self._executions)
+                    self.worst = max(self.worst, time.perf_counter() - began)
+                    self.reads += 1
+                    # Readers that never pause would only show how two processes share a core.
+                    time.sleep(0.002)
         except Exception as failure:  # noqa: BLE001 - raised again where the thread is waited for
             self.failure = failure
