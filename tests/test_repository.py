@@ -1,6 +1,7 @@
 """The repository itself: its commands, lock files, package, documents and set-up."""
 
 import os
+import queue
 import re
 import shutil
 import subprocess
@@ -527,22 +528,21 @@ class TestStamp:
         assert setup_environment.is_usable(chosen=False)
         assert not setup_environment.is_current("runtime")
 
-    def test_of_two_at_once_the_second_waits(self, clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_of_two_at_once_the_second_waits(self, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """It says so, and goes on when the first is done."""
-        waiting, done = threading.Event(), threading.Event()
+        said: queue.Queue[str] = queue.Queue()
+        done = threading.Event()
+        monkeypatch.setattr(setup_environment, "say", said.put)
 
         def second() -> None:
-            waiting.set()
             with setup_environment.only_one():
                 done.set()
 
         thread = threading.Thread(target=second)
         with setup_environment.only_one():
             thread.start()
-            waiting.wait()
-            while not (said := capsys.readouterr().out):
-                assert not done.is_set()
+            assert "waiting for another set-up of this clone" == said.get(timeout=60)
+            assert not done.is_set()
         thread.join()
 
-        assert "waiting for another set-up of this clone\n" == said
         assert done.is_set()
