@@ -22,21 +22,33 @@ EVERY = pytest.param(1, marks=[pytest.mark.full, pytest.mark.timeout(3000)], id=
 LENGTHS = [pytest.param(23, id="some"), EVERY]
 
 
-def run(repository: Repository, template: Template, fault: Fault, count: Path | None = None) -> int:
-    """The exit code; a crash of the command's own fails the test."""
+def run(
+    repository: Repository,
+    template: Template,
+    fault: Fault,
+    count: Path | None = None,
+    *,
+    captured: bool = False,
+) -> int:
+    """The exit code; a crash of the command's own fails the test. `captured`: git makes the change in a copy."""
+    change = ["--patch", "-"]
+    if captured:
+        patch = repository.root.parent / "change.diff"
+        patch.write_text(template.patch)
+        change = ["--", "git", "apply", str(patch)]
     process = repository.start(
-        "run", "--patch", "-", "--verify", template.verify, environ=environment(fault, count=count)
+        "run", "--verify", template.verify, *change, environ=environment(fault, count=count)
     )
-    _, err = process.communicate(template.patch, timeout=120)
+    _, err = process.communicate(None if captured else template.patch, timeout=120)
     assert "Traceback (most recent call last)" not in err, err
     return process.returncode
 
 
-def operations(template: Template) -> int:
+def operations(template: Template, *, captured: bool = False) -> int:
     """How many there are when none fails."""
     repository = template.copy("counted")
     report = repository.root.parent / "operations"
-    run(repository, template, Fault(), report)
+    run(repository, template, Fault(), report, captured=captured)
     return int(report.read_text())
 
 
@@ -112,16 +124,17 @@ def test_a_signal_at_any_operation_rolls_back_or_comes_too_late(
     at_each(range(1 + stride // 2, total + 1, stride), attempt)
 
 
-def test_what_a_rollback_could_not_do_the_next_start_does(tmp_path: Path, mode: Mode) -> None:
+@pytest.mark.parametrize("captured", [False, True], ids=["patch", "captured"])
+def test_what_a_rollback_could_not_do_the_next_start_does(tmp_path: Path, mode: Mode, captured: bool) -> None:
     """Exit 5 and a record that says so; the journal and the mark stay until it is done."""
     mode("EIO from every rename of a rollback")
     template = Template(tmp_path, "fails")
-    total = operations(template)
+    total = operations(template, captured=captured)
     seen = set()
     for nth in range(1, total):
         repository = template.copy(str(nth))
         fault = Fault(nth=nth, error=errno.EIO, lasting=True, operations=frozenset({"rename"}))
-        code = run(repository, template, fault)
+        code = run(repository, template, fault, captured=captured)
         seen.add(code)
         if code == 5:
             assert repository.state() != template.before

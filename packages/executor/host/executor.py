@@ -218,9 +218,7 @@ class HostExecutor:
         execution_id = new_execution_id()
         folder = ArtifactFolder(self.state, execution_id)
         folder.create()
-        cancel = cancel or threading.Event()
-        presence = Presence(execution_id, self.store.workspace_id, str(self.root), os.getpid())
-        with present(self.state, presence), heeding(self.state, execution_id, cancel):
+        with self._present(execution_id, cancel) as cancel:
             facts = git_facts(self.root, environ=self._environ)
             record = self.store.record_execution_start(
                 execution_id,
