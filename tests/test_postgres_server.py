@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.testing.postgres import PostgresMissing, PostgresServer
-from support.postgres import IN_CI, connected
+from support.postgres import connected, new_server
 
 pytestmark = pytest.mark.postgres
 
@@ -21,12 +20,6 @@ def test_it_starts_where_the_temporary_directory_is_private_and_its_name_long(
     private = tmp_path / ("private" + "-" * 100)
     private.mkdir(mode=0o700)
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(private))
-    try:
-        server = PostgresServer()
-    except PostgresMissing as missing:
-        if IN_CI:
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
 
-    with server, connected(server.url) as connection:
+    with new_server() as server, connected(server.url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)

@@ -12,7 +12,8 @@ import pytest
 
 from executor.host.executor import HostExecutor
 from executor.models.execution import TERMINAL_STATUSES
-from support.command import BROKEN_PATCH, GOOD_PATCH, VERIFY, Repository
+from support.command import Repository
+from support.recovered import CASES
 
 pytestmark = pytest.mark.faults
 
@@ -40,33 +41,8 @@ runtime.execute(proposal, observer=watch)
 runtime.close()
 """
 
-# A change of every kind at once, and a check that makes a file and spoils another.
-EXTRA = """\
---- /dev/null
-+++ b/new/deep.py
-@@ -0,0 +1 @@
-+x = 1
-diff --git a/README.md b/README.md
-deleted file mode 100644
---- a/README.md
-+++ /dev/null
-@@ -1 +0,0 @@
--Read me
-diff --git a/tool.sh b/tool.sh
-old mode 100644
-new mode 100755
-"""
 
-
-@pytest.mark.parametrize(
-    ("patch", "check"),
-    [
-        pytest.param(GOOD_PATCH + EXTRA, VERIFY, id="passes"),
-        pytest.param(
-            BROKEN_PATCH + EXTRA, "sh -c 'touch junk; echo spoiled >> notes.txt; exit 1'", id="fails"
-        ),
-    ],
-)
+@pytest.mark.parametrize(("patch", "check"), CASES.values(), ids=CASES)
 def test_a_process_killed_after_any_event_leaves_before_or_after(
     tmp_path: Path, patch: str, check: str
 ) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from executor.storage.store import ExecutionStore
-from executor.testing.postgres import PostgresMissing, PostgresServer
-from support.postgres import IN_CI, connected
+from support.postgres import connected, new_server
 from support.processes import Writer
 
 pytestmark = pytest.mark.postgres
@@ -29,13 +28,7 @@ def test_eight_processes_write_while_the_server_is_restarted(
     """In turns a shutdown that lets nobody finish, and a crash. No writer sees an error, and each of the four
     writes of an execution happened once.
     """
-    try:
-        server = PostgresServer()
-    except PostgresMissing as missing:
-        if IN_CI:
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    with server:
+    with new_server() as server:
         url = server.url
         ExecutionStore(tmp_path, url=url).close()
         monkeypatch.setenv("EXECUTOR_DATABASE_URL", url)

@@ -146,6 +146,16 @@ def wait_until(connection: psycopg.Connection[Any], question: str) -> None:
     raise AssertionError(f"never: {question}")
 
 
+def new_server() -> PostgresServer:
+    """One that is not started yet. Without any PostgreSQL the test is skipped, and in CI fails."""
+    try:
+        return PostgresServer()
+    except PostgresMissing as missing:
+        if IN_CI:
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresDatabases]:
     """A server; started at the first test that wants one, gone with the process."""
@@ -155,13 +165,7 @@ def postgres() -> Iterator[PostgresDatabases]:
         yield databases
         databases.close()
         return
-    try:
-        server = PostgresServer()
-    except PostgresMissing as missing:
-        if IN_CI:
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    with server:
+    with new_server() as server:
         yield PostgresDatabases(server.url, server)
 
 

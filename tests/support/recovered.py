@@ -14,7 +14,7 @@ from support.command import BROKEN_PATCH, GOOD_PATCH, VERIFY, Repository
 Tree = Mapping[str, tuple[int, str]]
 
 # A change of every kind at once, beside that of the calculator.
-_REST = """\
+REST = """\
 --- /dev/null
 +++ b/new/deep.py
 @@ -0,0 +1 @@
@@ -29,9 +29,9 @@ diff --git a/tool.sh b/tool.sh
 old mode 100644
 new mode 100755
 """
-PASSING = (GOOD_PATCH + _REST, VERIFY)
+PASSING = (GOOD_PATCH + REST, VERIFY)
 # Its check makes a file and spoils another.
-FAILING = (BROKEN_PATCH + _REST, "sh -c 'touch junk; echo spoiled >> notes.txt; exit 1'")
+FAILING = (BROKEN_PATCH + REST, "sh -c 'touch junk; echo spoiled >> notes.txt; exit 1'")
 CASES = {"passes": PASSING, "fails": FAILING}
 
 _ANOTHER = b"--- /dev/null\n+++ b/another.py\n@@ -0,0 +1 @@\n+another = 1\n"

@@ -50,7 +50,7 @@ _SUMMARIES: Final = {
     "retry": "Apply the change of a failed execution again.",
     "approve": "Let a change run that waits for a person, and run it.",
     "deny": "Refuse a change that waits for a person.",
-    "cancel": "Withdraw a change that waits for a person.",
+    "cancel": "Stop an execution, or withdraw a change that waits for a person.",
     "wait": "Wait until an execution has ended, or is approved and run.",
     "recover": "Put in order what a killed process left behind.",
     "dismiss": "Take a failure off the list of what needs attention.",

@@ -22,7 +22,6 @@ from sqlalchemy import Float, Integer, LargeBinary, Table
 from executor.errors import CopyRefused, InvalidSettings
 from executor.migrations.connection import connect as connect_file
 from executor.migrations.connection import translating as translating_file
-from executor.migrations.ledger import recorded_versions
 from executor.migrations.runner import ensure_current
 from executor.migrations.target import DatabaseTarget
 from executor.models.text import clean_text
@@ -122,6 +121,7 @@ class _Copy:
         self._refuse_foreign(target)
         copied = [self._copy(table) for table in metadata.sorted_tables]
         self._target.take_over(self._source.upgraded_at())
+        self._target.settle()
         with self._target.moment():
             for table, done in zip(metadata.sorted_tables, copied, strict=True):
                 self._compare(table, done, target)
@@ -356,8 +356,8 @@ class _Database(ABC):
         """A condition with one value in it: the column equals one of these."""
 
     @abstractmethod
-    def take_over(self, upgraded_at: dict[int, str]) -> None:
-        """The last part: when versions were applied, and the numbers the engine gives."""
+    def settle(self) -> None:
+        """The last part: the numbers that the engine gives, and its statistics."""
 
     def batch(self, table: Table, after: Key | None, limit: int) -> list[Row]:
         keys = ", ".join(_keys(table))
@@ -393,9 +393,16 @@ class _Database(ABC):
         condition = " AND ".join(f"{name} = ?" for name in _keys(table))
         self.run_many(f"DELETE FROM {table.name} WHERE {condition}", sorted(keys))
 
-    @abstractmethod
     def upgraded_at(self) -> dict[int, str]:
         """When each version of the schema was applied."""
+        return dict(self.query("SELECT version, applied_at FROM schema_migrations"))
+
+    def take_over(self, upgraded_at: dict[int, str]) -> None:
+        with self.transaction():
+            self.run_many(
+                "UPDATE schema_migrations SET applied_at = ? WHERE version = ?",
+                [(at, version) for version, at in upgraded_at.items()],
+            )
 
 
 def _has_key(table: Table) -> str:
@@ -456,15 +463,7 @@ class _FileDatabase(_Database):
     def one_of(self, column: str, kind: str, values: list[Any]) -> tuple[str, Any]:
         return f"{column} IN (SELECT value FROM json_each(?))", json.dumps(values)
 
-    def upgraded_at(self) -> dict[int, str]:
-        return {version: at for version, (_, at) in recorded_versions(self._connection).items()}
-
-    def take_over(self, upgraded_at: dict[int, str]) -> None:
-        with self.transaction():
-            self.run_many(
-                "UPDATE schema_migrations SET applied_at = ? WHERE version = ?",
-                [(at, version) for version, at in upgraded_at.items()],
-            )
+    def settle(self) -> None:
         self._connection.execute("ANALYZE")
 
 
@@ -512,19 +511,11 @@ class _ServerDatabase(_Database):
         # NUL is in no text there.
         return f"{column} = ANY(?::{kind}[])", [v for v in values if not isinstance(v, str) or "\0" not in v]
 
-    def upgraded_at(self) -> dict[int, str]:
-        return {version: at for version, (_, at) in recorded_versions(self._connection).items()}
-
-    def take_over(self, upgraded_at: dict[int, str]) -> None:
-        with self.transaction():
-            self.run_many(
-                "UPDATE schema_migrations SET applied_at = ? WHERE version = ?",
-                [(at, version) for version, at in upgraded_at.items()],
-            )
-            self.query(
-                "SELECT setval(pg_get_serial_sequence('execution_steps', 'id'), max(id)) FROM execution_steps"
-                " HAVING max(id) IS NOT NULL"
-            )
+    def settle(self) -> None:
+        self.query(
+            "SELECT setval(pg_get_serial_sequence('execution_steps', 'id'), max(id)) FROM execution_steps"
+            " HAVING max(id) IS NOT NULL"
+        )
         self._connection.execute("ANALYZE")
 
 
