@@ -23,6 +23,7 @@ test: setup  ## Run the tests in their short form.
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-full: setup  ## Run the tests in their long form too: larger numbers, more examples.
+	@$(PY) scripts/console.py build --optional
 	$(PYTEST) -m "full or not full" --hypothesis-profile=full --timeout 3600 $(PYTEST_ARGS)
 
 coverage: setup  ## Prove that the tests take every branch of the graph's code.
