@@ -498,13 +498,13 @@ class Runtime:
         return self.host.withdraw(execution_id, by=by or self.actor, reason=reason)
 
     def stop(
-        self, execution_id: str, reason: str | None = None, *, patience_seconds: float
+        self, execution_id: str, reason: str | None = None, *, patience_seconds: float, by: str | None = None
     ) -> ExecutionRecord:
         """Has the process that runs an execution roll it back; returns the record once it has ended.
 
         After `patience_seconds` it is returned as it is then. Raises what `HostExecutor.stop` raises.
         """
-        self.host.stop(execution_id, by=self.actor, reason=reason)
+        self.host.stop(execution_id, by=by or self.actor, reason=reason)
         return self.wait(execution_id, timeout_seconds=patience_seconds, cancel=threading.Event())
 
     def wait(

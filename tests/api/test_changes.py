@@ -51,6 +51,16 @@ def ended(api: Any, execution_id: str) -> dict[str, Any]:
     raise AssertionError(record)
 
 
+def running(api: Any) -> str:
+    """The one execution, when its check runs."""
+    for _ in range(600):
+        found = api.get("/executions", params={"status": "verifying"}).json()["executions"]
+        if found:
+            return str(found[0]["execution_id"])
+        time.sleep(0.05)
+    raise AssertionError("nothing runs")
+
+
 def accepted(answer: Any) -> str:
     assert answer.status_code == 202, answer.text
     execution_id: str = answer.json()["execution_id"]
@@ -243,6 +253,20 @@ class TestDecide:
         assert ("cancelled", "withdrawn") == tuple(
             ended(api, second)[name] for name in ("status", "error_code")
         )
+        assert before == repository.state()
+
+    def test_what_a_terminal_runs_is_stopped_too(self, repository: Repository, api: TestClient) -> None:
+        before = repository.state()
+        patch = repository.root.parent / "p.diff"
+        patch.write_text(GOOD_PATCH)
+        process = repository.start("run", "--patch", str(patch), "--verify", "sleep 600")
+        execution_id = running(api)
+        accepted(api.post(f"/executions/{execution_id}/cancel", json={"reason": "not now"}))
+        process.communicate(timeout=60)
+
+        assert 130 == process.returncode
+        record = ended(api, execution_id)
+        assert ("rolled_back", "interrupted") == (record["status"], record["error_code"])
         assert before == repository.state()
 
 

@@ -209,7 +209,10 @@ class Worker:
                 because = f": {reason}" if reason else ""
                 self._withdrawn[execution_id] = f"withdrawn by {caller['actor']}{because}"
                 return _accepted(record)
-        return _accepted(self._asked.withdraw(execution_id, reason, by=caller["actor"]))
+        if record.ended or record.awaiting_approval:
+            return _accepted(self._asked.withdraw(execution_id, reason, by=caller["actor"]))
+        # A command at a terminal runs it, or another server.
+        return _accepted(self._asked.stop(execution_id, reason, patience_seconds=0.0, by=caller["actor"]))
 
     def dismiss(
         self, *, execution_id: str, reason: str | None, undo: bool, caller: dict[str, Any]
