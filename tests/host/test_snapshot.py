@@ -2,7 +2,7 @@
 
 import os
 import shutil
-import socket
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -552,11 +552,11 @@ def test_a_workspace_within_a_repository_is_judged_by_its_rules(repository: Path
 def test_special_files_are_watched_and_not_opened(workspace: Path) -> None:
     """A FIFO or a socket does not hold up anything; its removal is seen, and said to be final."""
     os.mkfifo(workspace / "fifo")
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(os.path.relpath(workspace / "sock"))
-        watched = Watched(workspace)
-        (workspace / "fifo").unlink()
-        (workspace / "sock").unlink()
+    # Not by bind(): it takes no name of more than 107 bytes, and temporary directories may be deep.
+    os.mknod(workspace / "sock", stat.S_IFSOCK | 0o600)
+    watched = Watched(workspace)
+    (workspace / "fifo").unlink()
+    (workspace / "sock").unlink()
     drift = watched.drift()
 
     assert [("fifo", "removed"), ("sock", "removed")] == [(c.path, c.what) for c in drift.changes]

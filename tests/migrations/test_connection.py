@@ -2,7 +2,6 @@
 
 import os
 import random
-import socket
 import sqlite3
 import stat
 import threading
@@ -211,10 +210,9 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 def test_a_pipe_or_socket_is_refused_at_once(tmp_path: Path) -> None:
     """Opening one could wait for ever."""
     os.mkfifo(tmp_path / "pipe")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "socket"))
-        for name in ("pipe", "socket"):
-            refused(tmp_path, tmp_path / name, DatabaseUnavailable, "no regular file")
+    os.mknod(tmp_path / "socket", stat.S_IFSOCK | 0o600)
+    for name in ("pipe", "socket"):
+        refused(tmp_path, tmp_path / name, DatabaseUnavailable, "no regular file")
 
 
 def test_a_missing_directory_is_not_made(tmp_path: Path) -> None:
