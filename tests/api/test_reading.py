@@ -322,6 +322,24 @@ class TestOne:
             == api.get("/executions/statistics").json()["total"]
         )
 
+    def test_a_list_includes_steps_and_lines_when_asked(self, api: TestClient) -> None:
+        """And nothing of it otherwise."""
+        plain = api.get("/executions").json()["executions"]
+        (good, broken) = api.get("/executions?include=steps&include=lines&include=steps").json()["executions"]
+        steps = {step["step_name"]: step["status"] for step in broken["steps"]}
+        detail = api.get(f"/executions/{broken['execution_id']}").json()
+
+        assert all(not {"steps", "lines_added", "lines_removed"} & item.keys() for item in plain)
+        assert {"verify": "failed", "rollback": "completed"}.items() <= steps.items()
+        assert broken["steps"] == [
+            {name: step[name] for name in ("step_name", "status", "duration_seconds")}
+            for step in detail["steps"]
+        ]
+        assert (1, 1) == (good["lines_added"], good["lines_removed"])
+        assert "steps" not in api.get("/executions?include=lines").json()["executions"][0]
+        assert "lines_added" not in api.get("/executions?include=steps").json()["executions"][0]
+        assert (422, "invalid_request") == problem_of(api.get("/executions?include=everything"))
+
     def test_events_go_on_after_a_number_and_end_with_the_last(self, api: TestClient) -> None:
         (good, _) = shown(api.get("/executions"))
         path = f"/executions/{good}/events"
@@ -401,10 +419,12 @@ class TestOddities:
                     status="exploded",
                 ),
                 row("endless", duration_seconds=float("inf")),
+                row("x") | {"execution_id": b"\xff"},
             ]
         )
         for path in (
             "/executions",
+            "/executions?include=steps&include=lines",
             "/executions/odd",
             "/executions/odd/lineage",
             "/executions/correlation/odd",

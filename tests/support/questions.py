@@ -13,6 +13,7 @@ from executor.testing.factories import row
 
 OF_ONE_FAMILY: Final = (
     *("lineage", "cut lineage", "chain", "attempt tree", "is_unresolved", "events", "links", "steps"),
+    *("steps of some", "lines of some"),
     *("approval", "approvals", "expired approvals", "test results", "test history"),
 )
 
@@ -41,6 +42,8 @@ def ask(store: ExecutionStore, question: str) -> Any:
         "unended": store.list_unended,
         "find_completed_by_checksum": lambda: store.find_completed_by_checksum("abc"),
         "steps": lambda: store.get_execution_steps("e0500"),
+        "steps of some": lambda: store.list_steps(["e0500", "e0501", "gone"]),
+        "lines of some": lambda: store.count_lines(["e0500", "e0501", "gone"]),
         "count_steps": store.count_steps,
         "events": lambda: (store.list_events("e0500"), store.list_events("e0500", tail=1)),
         "events after": lambda: (store.read_events_after(5), store.last_event_position()),

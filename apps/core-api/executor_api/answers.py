@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from executor.models.change import FileChange
-from executor.models.execution import EventRecord, ExecutionRecord, Lineage, LinkRecord, Page, StepRecord
+from executor.models.execution import (
+    EventRecord,
+    ExecutionRecord,
+    Lineage,
+    LineCounts,
+    LinkRecord,
+    Page,
+    StepRecord,
+)
 
 
 def execution(record: ExecutionRecord) -> dict[str, Any]:
@@ -42,9 +50,26 @@ def summary(record: ExecutionRecord) -> dict[str, Any]:
     }
 
 
-def executions(page: Page[ExecutionRecord], *, limit: int, offset: int) -> dict[str, Any]:
+def executions(
+    page: Page[ExecutionRecord],
+    *,
+    limit: int,
+    offset: int,
+    steps: Mapping[str, Sequence[StepRecord]] | None = None,
+    lines: Mapping[str, LineCounts] | None = None,
+) -> dict[str, Any]:
+    """`steps` and `lines` by execution, where they were asked for."""
+    shown = [execution(record) for record in page.items]
+    if steps is not None:
+        for item in shown:
+            item["steps"] = [step_summary(step) for step in steps.get(item["execution_id"], ())]
+    if lines is not None:
+        for item in shown:
+            counts = lines.get(item["execution_id"])
+            item["lines_added"] = counts.added if counts else None
+            item["lines_removed"] = counts.removed if counts else None
     return {
-        "executions": [execution(record) for record in page.items],
+        "executions": shown,
         "total": page.total,
         "total_at_least": page.total_at_least,
         "limit": limit,
@@ -62,6 +87,14 @@ def lineage(found: Lineage, *, depth: int, limit: int) -> dict[str, Any]:
         "truncated": found["truncated"],
         "depth": depth,
         "limit": limit,
+    }
+
+
+def step_summary(record: StepRecord) -> dict[str, Any]:
+    return {
+        "step_name": record.step_name,
+        "status": record.status,
+        "duration_seconds": _seconds(record.duration_seconds),
     }
 
 

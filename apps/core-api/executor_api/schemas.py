@@ -69,6 +69,7 @@ class Filter(BaseModel):
     path: list[Text] = _many(
         "Glob in the manner of gitignore over the affected paths.", examples=[["src/**"]]
     )
+    error_step: list[Text] = _many("The step that failed.", examples=[["verify"]])
     q: Text | None = Field(None, description="Text in id, title, a path or the error; a–z match A–Z.")
     since: Text | None = Field(
         None, description="Started at or after: ISO-8601 with its zone.", examples=["2026-01-31T12:00:00Z"]
@@ -83,6 +84,11 @@ class Filter(BaseModel):
 
 
 class ListQuery(Filter):
+    include: list[Literal["steps", "lines"]] = Field(
+        default_factory=list,
+        max_length=MAX_VALUES,
+        description="More about each execution: `steps`, or `lines` its change adds and removes. Repeatable.",
+    )
     limit: int = Field(20, ge=1, le=MAX_LIST)
     cursor: Text | None = Field(
         None, description="The `next_cursor` of an earlier page of the same question; not with `offset`."
@@ -186,10 +192,24 @@ class Execution(BaseModel):
     session: str | None
 
 
+class StepSummary(BaseModel):
+    step_name: str = Field(examples=["verify"])
+    status: str = Field(examples=["completed"])
+    duration_seconds: float | None
+
+
+class ListedExecution(Execution):
+    """An execution with what `include` asked for; what was not asked for is absent."""
+
+    steps: list[StepSummary] | None = Field(None, description="With `include=steps`, in order.")
+    lines_added: int | None = Field(None, description="With `include=lines`; null without a changeset.")
+    lines_removed: int | None = Field(None, description="With `include=lines`; null without a changeset.")
+
+
 class ExecutionList(BaseModel):
     """A page of executions. `total` is exact up to 10,000, else null; `total_at_least` says so then."""
 
-    executions: list[Execution]
+    executions: list[ListedExecution]
     total: int | None
     total_at_least: int | None
     limit: int

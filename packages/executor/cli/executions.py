@@ -82,6 +82,7 @@ filter_options = with_options(
     click.option(
         "--path", multiple=True, help="Only executions that touched such a path (gitignore pattern)."
     ),
+    click.option("--error-step", multiple=True, help="Only what failed in this step, such as verify."),
     click.option("-q", "--query", help="Text in id, title, path or error."),
     click.option("--since", help="Started at or after: a time, or an age such as 24h or 7d."),
     click.option("--until", help="Started before."),
@@ -104,6 +105,7 @@ def _filter(app: Application, options: dict[str, Any]) -> ExecutionFilter:
         actor=options["actor"],
         commit=options["commit"],
         path=options["path"],
+        error_step=options["error_step"],
         q=options["query"],
         since=_time(options["since"]),
         until=_time(options["until"]),

@@ -200,6 +200,14 @@ _HELD_PATHS: Final = ExecutionRecord.__dict__["affected_paths"]
 setattr(ExecutionRecord, "affected_paths", _decode_late(_HELD_PATHS))  # noqa: B010
 
 
+@dataclass(frozen=True, slots=True)
+class LineCounts:
+    """How many lines a changeset adds and removes, over all its files."""
+
+    added: int
+    removed: int
+
+
 @dataclass(slots=True)
 class StepRecord:
     """One step of an execution. `metadata` is opaque JSON text of old programs."""
@@ -344,6 +352,7 @@ class ExecutionFilter:
     begins with `!` excludes instead; a row passes when its value equals none of these (a missing value
     equals nothing, so it passes). `workspace`: ids of workspaces. `commit`: full base commit ids.
     `path`: glob patterns in the manner of gitignore over the affected paths, any of which may match.
+    `error_step`: the step that failed, whatever became of the execution.
     `q`: text that occurs in id, title, an affected path or the error message (ASCII letters match in
     either case). `since` (inclusive) and `until` (exclusive) bound `started_at`; text in the stored form.
     `unresolved` and `awaiting`: True keeps only these, False only the others.
@@ -360,6 +369,7 @@ class ExecutionFilter:
     actor: tuple[str, ...] = ()
     commit: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
+    error_step: tuple[str, ...] = ()
     q: str | None = None
     since: str | None = None
     until: str | None = None

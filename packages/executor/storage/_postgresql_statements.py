@@ -111,6 +111,10 @@ SELECT_STEPS: Final = 'SELECT execution_steps.id, execution_steps.execution_id, 
 def select_steps(*, execution_id: str) -> Bound:
     return SELECT_STEPS, (execution_id,)
 
+SELECT_STEPS_OF: Final = 'SELECT execution_steps.id, execution_steps.execution_id, execution_steps.step_num, execution_steps.step_name, execution_steps.status, execution_steps.started_at, execution_steps.ended_at, execution_steps.duration_seconds, execution_steps.error_code, execution_steps.error_message, execution_steps.log_ref, execution_steps.metadata  FROM execution_steps  WHERE execution_steps.execution_id = ANY(%s::VARCHAR::TEXT[]) ORDER BY execution_steps.execution_id, execution_steps.step_num, execution_steps.id'
+def select_steps_of(*, values: str) -> Bound:
+    return SELECT_STEPS_OF, (values,)
+
 COUNT_STEPS_BY_NAME: Final = 'SELECT execution_steps.step_name, count(*) AS count_1  FROM execution_steps GROUP BY execution_steps.step_name'
 def count_steps_by_name() -> Bound:
     return COUNT_STEPS_BY_NAME, ()
@@ -186,6 +190,10 @@ def select_changeset(*, execution_id: str) -> Bound:
 SELECT_DECISION: Final = 'SELECT decisions.document  FROM executions CROSS JOIN decisions  WHERE executions.execution_id = %s::VARCHAR AND decisions.decision_id = executions.decision_id AND decisions.correlation_id = coalesce(executions.correlation_id, executions.execution_id)'
 def select_decision(*, execution_id: str) -> Bound:
     return SELECT_DECISION, (execution_id,)
+
+SELECT_CHANGESETS: Final = 'SELECT executions.execution_id, changesets.document  FROM executions CROSS JOIN changesets  WHERE executions.execution_id = ANY(%s::VARCHAR::TEXT[]) AND changesets.changeset_id = executions.changeset_id AND changesets.correlation_id = coalesce(executions.correlation_id, executions.execution_id)'
+def select_changesets(*, values: str) -> Bound:
+    return SELECT_CHANGESETS, (values,)
 
 SELECT_CONTENT: Final = 'SELECT contents.content  FROM executions CROSS JOIN contents  WHERE executions.execution_id = %s::VARCHAR AND contents.sha256 = %s::VARCHAR AND contents.correlation_id = coalesce(executions.correlation_id, executions.execution_id)'
 def select_content(*, execution_id: str, sha256: str) -> Bound:
@@ -410,6 +418,22 @@ def where_base_commit_one_of(*, values: str) -> Bound:
 WHERE_BASE_COMMIT_NONE_OF: Final = 'executions.base_commit IS NULL OR CAST(executions.base_commit AS TEXT) <> ALL(%s::VARCHAR::TEXT[])'
 def where_base_commit_none_of(*, values: str) -> Bound:
     return WHERE_BASE_COMMIT_NONE_OF, (values,)
+
+WHERE_ERROR_STEP_IS: Final = 'executions.error_step = %s::VARCHAR'
+def where_error_step_is(*, value: str) -> Bound:
+    return WHERE_ERROR_STEP_IS, (value,)
+
+WHERE_ERROR_STEP_ALSO_IS: Final = 'CAST(executions.error_step AS TEXT) = %s::VARCHAR'
+def where_error_step_also_is(*, value: str) -> Bound:
+    return WHERE_ERROR_STEP_ALSO_IS, (value,)
+
+WHERE_ERROR_STEP_ONE_OF: Final = 'CAST(executions.error_step AS TEXT) = ANY(%s::VARCHAR::TEXT[])'
+def where_error_step_one_of(*, values: str) -> Bound:
+    return WHERE_ERROR_STEP_ONE_OF, (values,)
+
+WHERE_ERROR_STEP_NONE_OF: Final = 'executions.error_step IS NULL OR CAST(executions.error_step AS TEXT) <> ALL(%s::VARCHAR::TEXT[])'
+def where_error_step_none_of(*, values: str) -> Bound:
+    return WHERE_ERROR_STEP_NONE_OF, (values,)
 
 WHERE_CORRELATION_ID_IS: Final = 'executions.correlation_id = %s::VARCHAR'
 def where_correlation_id_is(*, value: str) -> Bound:

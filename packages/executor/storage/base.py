@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ExecutionFilter,
         ExecutionRecord,
         Lineage,
+        LineCounts,
         LinkRecord,
         Page,
         Statistics,
@@ -314,6 +315,14 @@ class ExecutionStorage(ABC):
     @abstractmethod
     def get_execution_steps(self, execution_id: str) -> list[StepRecord]:
         """The steps in the order of their numbers, then ids; none for an unknown execution."""
+
+    @abstractmethod
+    def list_steps(self, execution_ids: Sequence[str]) -> dict[str, list[StepRecord]]:
+        """The steps of many executions, as `get_execution_steps` gives those of one; a key for each id."""
+
+    @abstractmethod
+    def count_lines(self, execution_ids: Sequence[str]) -> dict[str, LineCounts]:
+        """How many lines the changesets of executions add and remove; no key for one without a changeset."""
 
     @abstractmethod
     def list_executions(

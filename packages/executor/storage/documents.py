@@ -11,6 +11,7 @@ from executor.errors import InvalidInput
 from executor.models.approval import Approval
 from executor.models.change import Changeset, sha256
 from executor.models.decision import GovernanceDecision
+from executor.models.execution import LineCounts
 from executor.models.plan import ChangePlan
 
 T = TypeVar("T")
@@ -28,6 +29,25 @@ def decode(text: str | None, kind: type[T]) -> T | None:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeEncodeError):
         return None
+
+
+class _FileLines(msgspec.Struct):
+    lines_added: int = 0
+    lines_removed: int = 0
+
+
+class _Lines(msgspec.Struct):
+    changes: list[_FileLines]
+
+
+def line_counts(text: str | None) -> LineCounts | None:
+    """What a changeset adds and removes, without looking at the rest of it. None for a damaged one."""
+    lines = decode(text, _Lines)
+    if lines is None:
+        return None
+    return LineCounts(
+        sum(file.lines_added for file in lines.changes), sum(file.lines_removed for file in lines.changes)
+    )
 
 
 def without_contents(changeset: Changeset) -> Changeset:

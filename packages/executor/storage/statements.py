@@ -589,7 +589,16 @@ def clauses() -> dict[str, ColumnElement[bool]]:
         "trigger_kind": word(TriggerKind.MANUAL),
         "workspace_id": text_parameter("own_workspace_id"),
     }
-    plain = ("run_id", "parent_execution_id", "status", "verdict", "risk_level", "actor", "base_commit")
+    plain = (
+        "run_id",
+        "parent_execution_id",
+        "status",
+        "verdict",
+        "risk_level",
+        "actor",
+        "base_commit",
+        "error_step",
+    )
     for name in (*plain, *missing):
         for question, clause in _is(e[name], missing.get(name)).items():
             named[f"{name}_{question}"] = clause
@@ -687,6 +696,16 @@ def select_steps() -> Select[Any]:
         select(*STEP_COLUMNS)
         .where(s.execution_id == text_parameter("execution_id"))
         .order_by(s.step_num, s.id)
+    )
+
+
+def select_steps_of() -> Select[Any]:
+    """The steps of many executions; those of each in order."""
+    s = execution_steps.c
+    return (
+        select(*STEP_COLUMNS)
+        .where(OneOf(s.execution_id, text_parameter("values")))
+        .order_by(s.execution_id, s.step_num, s.id)
     )
 
 
@@ -790,6 +809,20 @@ def _document(documents: Table, key: str) -> Select[Any]:
             e.execution_id == text_parameter("execution_id"),
             documents.c[key] == e[key],
             documents.c.correlation_id == effective_correlation(),
+        )
+    )
+
+
+def select_changesets() -> Select[Any]:
+    """The changesets of many executions, each with the id of its execution."""
+    c = changesets.c
+    return (
+        select(e.execution_id, c.document)
+        .select_from(CrossJoin(executions, changesets))
+        .where(
+            OneOf(e.execution_id, text_parameter("values")),
+            c.changeset_id == e.changeset_id,
+            c.correlation_id == effective_correlation(),
         )
     )
 
@@ -935,6 +968,7 @@ def statements(engine: str) -> dict[str, Any]:
         "end_step": end_step(),
         "select_step": select_step(),
         "select_steps": select_steps(),
+        "select_steps_of": select_steps_of(),
         "count_steps_by_name": count_steps_by(execution_steps.c.step_name),
         "count_steps_by_status": count_steps_by(execution_steps.c.status),
         "append_event": append_event(insert),
@@ -954,6 +988,7 @@ def statements(engine: str) -> dict[str, Any]:
         "select_plan": _document(plans, "plan_id"),
         "select_changeset": _document(changesets, "changeset_id"),
         "select_decision": _document(decisions, "decision_id"),
+        "select_changesets": select_changesets(),
         "select_content": select_content(),
         "move_awaiting": move_awaiting(),
         "end_awaiting": end_awaiting(),

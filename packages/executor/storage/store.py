@@ -38,6 +38,7 @@ from executor.models.execution import (
     ExecutionRecord,
     ExecutionStatus,
     Lineage,
+    LineCounts,
     LinkKind,
     LinkRecord,
     Page,
@@ -97,6 +98,7 @@ TOTAL_COUNTED: Final = 10_000
 _BOUNDLESS: Final = 1_000_000_000
 # Ancestors fetched at a time: a cycle among them is noticed after as many rows.
 _ANCESTORS_AT_A_TIME: Final = 1_000
+_DOCUMENTS_AT_A_TIME: Final = 50
 _CANDIDATES_SHOWN: Final = 6
 # Fewer rows than these are sorted sooner than met on a walk along all.
 _RARE: Final = 2_000
@@ -976,6 +978,30 @@ class ExecutionStore(ExecutionStorage):
     def get_execution_steps(self, execution_id: str) -> list[StepRecord]:
         found = self._engine.query(self._sql.select_steps(execution_id=checks.asked_id(execution_id)))
         return [rows.step(row) for row in found]
+
+    def list_steps(self, execution_ids: Sequence[str]) -> dict[str, list[StepRecord]]:
+        given = {checks.asked_id(name): name for name in execution_ids}
+        found: dict[str, list[StepRecord]] = {name: [] for name in execution_ids}
+        asked = self._sql.select_steps_of(values=self._engine.text_list(list(given)))
+        for row in self._engine.query(asked):
+            step = rows.step(row)
+            found[given[step.execution_id]].append(step)
+        return found
+
+    def count_lines(self, execution_ids: Sequence[str]) -> dict[str, LineCounts]:
+        from executor.storage.documents import line_counts
+
+        given = {checks.asked_id(name): name for name in execution_ids}
+        ids = list(given)
+        found: dict[str, LineCounts] = {}
+        # Those of large changes are large: not all in memory at once.
+        for first in range(0, len(ids), _DOCUMENTS_AT_A_TIME):
+            some = self._engine.text_list(ids[first : first + _DOCUMENTS_AT_A_TIME])
+            for execution_id, text in self._engine.query(self._sql.select_changesets(values=some)):
+                counts = line_counts(text)
+                if counts is not None:
+                    found[given[execution_id]] = counts
+        return found
 
     def list_executions(
         self,

@@ -47,6 +47,7 @@ _COLUMNS = {
     "trigger_kind": "trigger_kind",
     "actor": "actor",
     "commit": "base_commit",
+    "error_step": "error_step",
 }
 
 

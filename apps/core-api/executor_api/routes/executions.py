@@ -55,7 +55,8 @@ def list_executions(request: Request, query: Annotated[schemas.ListQuery, Query(
     if query.cursor is not None and query.offset:
         raise InvalidFilter("give cursor or offset, not both")
     filter = _filter(query)
-    page = served(request).store.list_executions(
+    store = served(request).store
+    page = store.list_executions(
         filter,
         query.limit,
         query.cursor,
@@ -63,7 +64,17 @@ def list_executions(request: Request, query: Annotated[schemas.ListQuery, Query(
         with_total=True,
         offset=query.offset,
     )
-    return JSONAnswer(answers.executions(page, limit=query.limit, offset=query.offset))
+    # Old programs could write anything for an id; what is no text has no steps.
+    shown = [record.execution_id for record in page if isinstance(record.execution_id, str)]
+    return JSONAnswer(
+        answers.executions(
+            page,
+            limit=query.limit,
+            offset=query.offset,
+            steps=store.list_steps(shown) if "steps" in query.include else None,
+            lines=store.count_lines(shown) if "lines" in query.include else None,
+        )
+    )
 
 
 @router.get("/executions/statistics", **operation(schemas.ExecutionStatistics))

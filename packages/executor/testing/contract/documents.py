@@ -7,7 +7,7 @@ import pytest
 from executor.errors import ExecutionExists, ExecutionNotFound, InvalidInput
 from executor.models.change import Changeset, FileChange, Operation, sha256
 from executor.models.decision import BaseFile, GovernanceDecision, RuleOutcome, RuleResult
-from executor.models.execution import RiskLevel, TriggerKind, Verdict
+from executor.models.execution import LineCounts, RiskLevel, TriggerKind, Verdict
 from executor.models.plan import ChangePlan, Check, DriftRule, RiskReason
 from executor.storage.base import ExecutionStorage
 from executor.testing.contract.base import Contract
@@ -88,6 +88,34 @@ class DocumentContract(Contract):
         assert store.get_content("e", sha256(NEW)) == NEW
         assert store.get_content("e", sha256(b"")) == b""
         assert store.get_content("e", sha256(b"other")) is None
+
+    def test_the_lines_of_many_changes_are_counted_at_once(
+        self, store: ExecutionStorage, harness: StoreHarness
+    ) -> None:
+        """Of the executions asked for; an old one has no changeset, and one may be shared."""
+        changeset = Changeset.of(
+            [
+                FileChange(operation=Operation.DELETE, path="a", old_sha256=sha256(OLD), lines_removed=3),
+                FileChange(
+                    operation=Operation.CREATE, path="b", new_sha256=sha256(NEW), content=NEW, lines_added=2
+                ),
+                FileChange(
+                    operation=Operation.CREATE, path="c", new_sha256=sha256(NEW), content=NEW, lines_added=5
+                ),
+            ],
+            "cs_2",
+        )
+        start(store, "one", changeset=CHANGESET, **IDS)
+        start(store, "two", changeset=changeset, changeset_id="cs_2", checksum=changeset.checksum)
+        start(store, "again", "two", changeset=changeset, changeset_id="cs_2", checksum=changeset.checksum)
+        harness.write_behind([row("old")])
+
+        assert {
+            "two": LineCounts(7, 3),
+            "again": LineCounts(7, 3),
+        } == store.count_lines(["again", "old", "gone", "two"])
+        assert {"one": LineCounts(1, 0)} == store.count_lines(["one"])
+        assert {} == store.count_lines([])
 
     def test_a_change_that_is_known_later_is_recorded_later(self, store: ExecutionStorage) -> None:
         start(store, "e")

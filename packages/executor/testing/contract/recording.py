@@ -400,6 +400,7 @@ class RecordingContract(Contract):
             steps[1].error_message,
             steps[1].log_ref,
         )
+        assert {"e": steps, "gone": []} == store.list_steps(["e", "gone"])
         assert {"apply": 1, "validate": 1} == store.count_steps().by_name
         assert {"failed": 1, "running": 1} == store.count_steps().by_status
 
