@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import structs
+
 from executor.errors import (
     AlreadyApproved,
     ApprovalRefused,
@@ -34,7 +36,7 @@ from executor.models.approval import Approval
 from executor.models.change import Changeset, FileChange
 from executor.models.decision import GovernanceDecision
 from executor.models.execution import ExecutionFilter, ExecutionRecord, TriggerKind
-from executor.models.plan import ChangePlan, Check
+from executor.models.plan import CapturedCommand, ChangePlan, Check
 from executor.models.times import Clock, utc_now
 from executor.planner.commands import read_check
 from executor.planner.planner import plan_change, with_required
@@ -273,31 +275,104 @@ class Runtime:
         The checks are chosen as in `propose`. Raises InvalidSettings, InvalidPolicy and what
         `HostExecutor.capture` raises.
         """
-        options = _CheckOptions(
-            timeout_seconds, tuple(environment), tuple(check_report_path(path) for path in reports)
+        kept = CapturedCommand(
+            argv=tuple(command),
+            timeout_seconds=capture_timeout or DEFAULT_TIMEOUT_SECONDS,
+            checks=tuple(verify),
+            find_checks=find_checks,
+            check_timeout_seconds=timeout_seconds,
+            environment=tuple(environment),
+            reports=tuple(check_report_path(path) for path in reports),
         )
-        checks = [options.read(text) for text in verify]
+        return self._capture(
+            kept,
+            origin=origin,
+            title=title,
+            why=why,
+            cancel=cancel,
+            observer=observer,
+            on_output=on_output,
+            wait_seconds=wait_seconds,
+        )
+
+    def rerun(
+        self,
+        execution_id: str,
+        *,
+        why: str | None = None,
+        run_id: str | None = None,
+        timeout_seconds: float | None = None,
+        environment: Sequence[str] = (),
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        on_output: Callable[[str], None] | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Runs the command of a failed execution again, in a scratch copy of the workspace as it is now.
+
+        What it changes this time is carried out as its child, with checks chosen as before; `timeout_seconds` and
+        `environment` replace and add to what these had. Raises what `HostExecutor.command_of` and `capture` raise.
+        """
+        command, plan = self.host.command_of(execution_id)
+        again = structs.replace(
+            command,
+            check_timeout_seconds=timeout_seconds or command.check_timeout_seconds,
+            environment=tuple(dict.fromkeys((*command.environment, *environment))),
+        )
+        return self._capture(
+            again,
+            origin=self.origin(trigger="retry", parent=execution_id, run_id=run_id),
+            title=plan.title,
+            why=why or plan.why,
+            cancel=cancel,
+            observer=observer,
+            on_output=on_output,
+            wait_seconds=wait_seconds,
+        )
+
+    def _capture(
+        self,
+        command: CapturedCommand,
+        *,
+        origin: Origin,
+        title: str | None,
+        why: str | None,
+        cancel: threading.Event | None,
+        observer: Observer | None,
+        on_output: Callable[[str], None] | None,
+        wait_seconds: float,
+    ) -> ExecutionRecord:
+        options = _CheckOptions(command.check_timeout_seconds, command.environment, command.reports)
+        checks = [options.read(text) for text in command.checks]
         # A policy that cannot be read is told before the command has run, not after.
         _ = self.host.gate
-        name = shlex.join(command)
-        shown_title = title or name
+        name = shlex.join(command.argv)
+        words = tuple(self.host.redact(word) for word in command.argv)
+        kept = structs.replace(command, argv=words, masked=words != command.argv)
+        first = plan_change(
+            Changeset.of(()),
+            workspace_id=self.workspace_id,
+            now=self._clock(),
+            title=self.host.redact(title or name),
+            why=None if why is None else self.host.redact(why),
+            trigger_kind=origin.trigger_kind,
+            judged_as=(origin.asking, *self._repeated(origin)),
+            proposed_by=origin.account,
+            command=kept,
+        )
         return self.host.capture(
-            Check(
-                name=name,
-                argv=tuple(command),
-                timeout_seconds=capture_timeout or DEFAULT_TIMEOUT_SECONDS,
-            ),
+            Check(name=name, argv=command.argv, timeout_seconds=command.timeout_seconds),
+            first,
             lambda changes: self._judge(
                 changes,
                 origin=origin,
                 options=options,
                 checks=checks,
-                find_checks=find_checks,
-                title=shown_title,
+                find_checks=command.find_checks,
+                title=first.title,
                 why=why,
+                first=first,
             ),
-            title=shown_title,
-            why=why,
             correlation_id=origin.correlation_id,
             parent_execution_id=origin.parent_execution_id,
             trigger_kind=origin.trigger_kind,
@@ -320,7 +395,9 @@ class Runtime:
         find_checks: bool,
         title: str | None,
         why: str | None,
+        first: ChangePlan | None = None,
     ) -> tuple[ChangePlan, Changeset, GovernanceDecision]:
+        """`first` is the plan that is kept already, from when there was no change yet."""
         gate = self.host.gate
         changeset = Changeset.of(changes)
         unverified: tuple[str, ...] = ()
@@ -346,6 +423,8 @@ class Runtime:
             judged_as=(origin.asking, *self._repeated(origin)),
             proposed_by=origin.account,
             unverified=unverified,
+            command=first.command if first is not None else None,
+            plan_id=first.plan_id if first is not None else None,
         )
         decision = gate.evaluate(plan, changeset, now=self._clock())
         return plan, changeset, decision

@@ -180,6 +180,11 @@ def _capture(
     default=1,
     help="Attempts at most, while they fail and are rolled back (1).",
 )
+@click.option(
+    "--rerun",
+    is_flag=True,
+    help="Run the command of `executor run -- COMMAND` again and take what it changes this time.",
+)
 @backoff_option
 @wait_option
 @check_options
@@ -189,6 +194,7 @@ def retry(
     app: Application,
     execution: str,
     times: int,
+    rerun: bool,
     backoff: float,
     wait: float,
     timeout: float | None,
@@ -201,15 +207,22 @@ def retry(
 
     ID is an id, its unique beginning or end, or @last-failed (the default).
 
+    What was made by a command is applied as it was made. With --rerun the command runs once more, in a scratch
+    copy of the workspace as it is now, and what it changes there is the change.
+
     \b
     Example: executor retry @last-failed
              executor retry @last-failed --times 3 --backoff 10
+             executor retry @last-failed --rerun
     """
     runtime = app.runtime
     execution_id = runtime.resolve(execution)
     with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
+        again = runtime.retry
+        if rerun:
+            again = partial(runtime.rerun, on_output=progress.output if progress is not None else None)
         attempt = partial(
-            runtime.retry,
+            again,
             why=why,
             run_id=run_id,
             timeout_seconds=timeout,
@@ -275,7 +288,7 @@ def _advise(app: Application, record: ExecutionRecord, code: ExitCode) -> None:
     end = short_id(record.execution_id)
     match code:
         case ExitCode.FAILED if record.error_step == StepName.CAPTURE:
-            app.note(f"nothing was applied; why: executor logs {end}")
+            app.note(f"nothing was applied; why: executor logs {end}    again: executor retry {end} --rerun")
         case ExitCode.FAILED:
             app.note(f"why: executor logs {end}    again: executor retry {end}")
         case ExitCode.ROLLBACK_INCOMPLETE:

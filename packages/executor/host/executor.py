@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from executor.models.change import FileChange
     from executor.models.decision import GovernanceDecision
     from executor.models.execution import ExecutionRecord
-    from executor.models.plan import Check
+    from executor.models.plan import CapturedCommand, Check
     from executor.storage.base import ExecutionStorage
 
 # Error codes of what was cancelled without having run.
@@ -191,10 +191,9 @@ class HostExecutor:
     def capture(
         self,
         command: Check,
+        plan: ChangePlan,
         propose: Callable[[tuple[FileChange, ...]], tuple[ChangePlan, Changeset, GovernanceDecision]],
         *,
-        title: str | None = None,
-        why: str | None = None,
         correlation_id: str | None = None,
         parent_execution_id: str | None = None,
         trigger_kind: str = "manual",
@@ -208,6 +207,7 @@ class HostExecutor:
     ) -> ExecutionRecord:
         """Runs `command` in a scratch copy and carries out what it changed, as `propose` plans and judges it.
 
+        `plan` is kept until there is a change, and says how to run the command again.
         A command that fails, or whose change cannot be taken, leaves a failed execution and the workspace as
         it was; one that changes nothing a completed one. `on_output` gets what the command prints, redacted.
         The lock of the workspace is not held while the command runs.
@@ -218,12 +218,13 @@ class HostExecutor:
         execution_id = new_execution_id()
         folder = ArtifactFolder(self.state, execution_id)
         folder.create()
+        folder.write_json("plan.json", plan)
         with self._present(execution_id, cancel) as cancel:
             facts = git_facts(self.root, environ=self._environ)
             record = self.store.record_execution_start(
                 execution_id,
-                new_id("plan"),
-                new_id("cs"),
+                plan.plan_id,
+                plan.changeset_id,
                 new_id("dec"),
                 changeset_checksum(()),
                 Verdict.ALLOW.value,
@@ -235,12 +236,13 @@ class HostExecutor:
                 trigger_kind,
                 run_id,
                 workspace_id=self.store.workspace_id,
-                title=self._redactor.redact(title or command.name),
-                why=None if why is None else self._redactor.redact(why),
+                title=self._redactor.redact(plan.title),
+                why=None if plan.why is None else self._redactor.redact(plan.why),
                 actor=actor,
                 session=session,
                 base_commit=facts.commit if facts else None,
                 branch=facts.branch if facts else None,
+                plan=plan,
             )
             recorder = self._recorder(execution_id, folder, observer)
             recorder.catch_up()
@@ -548,12 +550,7 @@ class HostExecutor:
         Raises ExecutionNotFound, WrongWorkspace, InvalidState (completed, not ended, or its changeset is
         not kept any more) and InvalidPolicy.
         """
-        record = self.store.get_execution(execution_id)
-        if record is None:
-            raise ExecutionNotFound(execution_id)
-        if record.workspace_id != self.store.workspace_id:
-            raise WrongWorkspace(execution_id, self.where(record.workspace_id))
-        changeset, plan = self._stored(record)
+        changeset, plan = self._stored(self._failed(execution_id))
         checks = [
             msgspec.structs.replace(
                 check,
@@ -581,8 +578,31 @@ class HostExecutor:
             judged_as=(*judged_as, *plan.trigger_kinds),
             proposed_by=plan.proposed_by,
             unverified=plan.unverified,
+            command=plan.command,
         )
         return again, changeset, gate.evaluate(again, changeset, now=self._clock())
+
+    def command_of(self, execution_id: str) -> tuple[CapturedCommand, ChangePlan]:
+        """The command whose change a failed execution was, and its plan.
+
+        Raises ExecutionNotFound, WrongWorkspace, InvalidState (completed, not ended, no command, or one that held
+        a secret).
+        """
+        record = self._failed(execution_id)
+        plan = self.store.get_plan(execution_id)
+        command = None if plan is None else plan.command
+        if plan is None or command is None:
+            reason = (
+                "its change was not made by a command that was kept; executor retry applies the change again"
+            )
+            raise InvalidState(execution_id, record.status, reason)
+        if command.masked:
+            reason = (
+                "its command line held a secret, which is not kept; run it again with "
+                f"executor run --parent {execution_id} --trigger retry -- COMMAND"
+            )
+            raise InvalidState(execution_id, record.status, reason)
+        return command, plan
 
     def approve(self, execution_id: str, *, approver: str, reason: str | None = None) -> Approval:
         """Keeps a person's word that an execution may run; `resume` runs it.
@@ -755,16 +775,28 @@ class HostExecutor:
             raise refused
         return done
 
-    def _stored(self, record: ExecutionRecord) -> tuple[Changeset, ChangePlan]:
-        """What can be applied again. Raises InvalidState."""
-        execution_id = record.execution_id
+    def _failed(self, execution_id: str) -> ExecutionRecord:
+        """One that can be tried again. Raises ExecutionNotFound, WrongWorkspace, InvalidState."""
+        record = self.store.get_execution(execution_id)
+        if record is None:
+            raise ExecutionNotFound(execution_id)
+        if record.workspace_id != self.store.workspace_id:
+            raise WrongWorkspace(execution_id, self.where(record.workspace_id))
         if record.status == ExecutionStatus.COMPLETED:
             raise InvalidState(execution_id, "completed", "there is nothing to retry")
         if record.awaiting_approval:
             raise InvalidState(execution_id, "awaiting approval", "a person has to decide first")
         if not record.ended:
             raise InvalidState(execution_id, record.status, "it has not ended yet")
+        return record
+
+    def _stored(self, record: ExecutionRecord) -> tuple[Changeset, ChangePlan]:
+        """What can be applied again. Raises InvalidState."""
+        execution_id = record.execution_id
         changeset, plan = self.store.get_changeset(execution_id), self.store.get_plan(execution_id)
+        if changeset is None and plan is not None and plan.command is not None:
+            reason = f"its command left no change; executor retry {execution_id} --rerun runs it again"
+            raise InvalidState(execution_id, record.status, reason)
         if changeset is None or plan is None:
             raise InvalidState(execution_id, record.status, "its change was recorded without content")
         if any(change.new_sha256 is not None and change.content is None for change in changeset.changes):

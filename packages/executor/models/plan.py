@@ -29,6 +29,23 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reports: tuple[str, ...] = ()
 
 
+class CapturedCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A command whose changes are the change, and what was asked for around it, so that it can be run again.
+
+    `masked` says that a secret of the command line is not kept. `checks` are command lines that were named; when
+    there are none and `find_checks` is set, the planner finds them. The rest is what every check has in common.
+    """
+
+    argv: tuple[str, ...]
+    timeout_seconds: float
+    masked: bool = False
+    checks: tuple[str, ...] = ()
+    find_checks: bool = True
+    check_timeout_seconds: float | None = None
+    environment: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
+
+
 class HealthKind(StrEnum):
     """What a health check looks at."""
 
@@ -87,7 +104,8 @@ class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     `judged_as` are trigger kinds whose rules hold beside those of `trigger_kind`: who really asks, and what
     a retry repeats. `proposed_by` is the account under which the change was proposed, also by an agent.
-    `unverified` names code that no check of the plan is known to cover.
+    `unverified` names code that no check of the plan is known to cover. `command` made the change; while it
+    runs, scope and checks are empty.
     """
 
     plan_id: str
@@ -107,6 +125,7 @@ class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
     judged_as: tuple[TriggerKind, ...] = ()
     proposed_by: str | None = None
     unverified: tuple[str, ...] = ()
+    command: CapturedCommand | None = None
 
     @property
     def trigger_kinds(self) -> tuple[TriggerKind, ...]:

@@ -10,7 +10,7 @@ from executor.models.change import Changeset, Operation
 from executor.models.execution import TriggerKind
 from executor.models.hint import Hint
 from executor.models.ids import new_id
-from executor.models.plan import ChangePlan, Check, DriftRule, HealthCheck, RiskReason
+from executor.models.plan import CapturedCommand, ChangePlan, Check, DriftRule, HealthCheck, RiskReason
 from executor.models.risk import highest
 from executor.models.times import format_time
 from executor.planner.commands import read_check
@@ -44,10 +44,12 @@ def plan_change(
     proposed_by: str | None = None,
     unverified: Sequence[str] = (),
     hints: Sequence[Hint] = (),
+    command: CapturedCommand | None = None,
+    plan_id: str | None = None,
 ) -> ChangePlan:
     """The plan for `changeset`: its scope, the risk it proposes with reasons, its checks, the way back.
 
-    Hints can only raise the risk.
+    Hints can only raise the risk. Without `plan_id` it gets a new one.
     """
     learned = [
         RiskReason(level=hint.risk, reason=hint.message, evidence=", ".join(hint.evidence))
@@ -56,7 +58,7 @@ def plan_change(
     ]
     reasons = (*risk_reasons(changeset, verification, unverified), *learned)
     return ChangePlan(
-        plan_id=new_id("plan"),
+        plan_id=plan_id or new_id("plan"),
         workspace_id=workspace_id,
         changeset_id=changeset.changeset_id,
         trigger_kind=trigger_kind,
@@ -73,6 +75,7 @@ def plan_change(
         judged_as=tuple(kind for kind in dict.fromkeys(judged_as) if kind is not trigger_kind),
         proposed_by=proposed_by,
         unverified=tuple(unverified),
+        command=command,
     )
 
 

@@ -126,8 +126,8 @@ class ExecutionStorage(ABC):
         """Says what an execution changes that was recorded before this was known; returns it as it is then.
 
         Ids, checksum, verdict, risk and paths become those of the documents, which are kept as
-        `record_execution_start` keeps them. Raises ExecutionNotFound; ExecutionExists when the execution is
-        not `pending` any more; InvalidInput.
+        `record_execution_start` keeps them; a plan kept under the same id gives way. Raises ExecutionNotFound;
+        ExecutionExists when the execution is not `pending` any more; InvalidInput.
         """
 
     @abstractmethod

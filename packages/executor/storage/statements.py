@@ -239,6 +239,18 @@ def replace_change() -> Any:
     )
 
 
+def replace_plan() -> Update:
+    """The plan of a change that was not known yet when the plan was first kept."""
+    return (
+        update(plans)
+        .where(
+            plans.c.plan_id == text_parameter("plan_id"),
+            plans.c.correlation_id == text_parameter("correlation_id"),
+        )
+        .values(document=parameter_for(plans.c.document))
+    )
+
+
 def move_awaiting() -> Any:
     """Gives a row that awaits approval another status, or none but the hold on it; answers with its correlation."""
     return (
@@ -982,6 +994,7 @@ def statements(engine: str) -> dict[str, Any]:
         "insert_link": once(execution_links, insert),
         "select_links": select_links(),
         "insert_plan": once(plans, insert),
+        "replace_plan": replace_plan(),
         "insert_changeset": once(changesets, insert),
         "insert_decision": once(decisions, insert),
         "insert_content": once(contents, insert),

@@ -338,7 +338,9 @@ class ExecutionStore(ExecutionStorage):
             "risk_level": checks.risk_level(decision.effective_risk.value),
             "affected_paths": checks.paths(changeset.paths),
         }
-        statement = self._sql.replace_change(**values)
+        from executor.storage.documents import encode
+
+        statement, text = self._sql.replace_change(**values), encode(plan)
         documents = self._documents(
             values | {"created_at": self._now()}, plan, changeset, decision, base_contents
         )
@@ -350,6 +352,9 @@ class ExecutionStore(ExecutionStorage):
                 raise ExecutionExists(execution_id, ("content",))
             for document in documents(found[0][0]):
                 connection.execute(*document)
+            connection.execute(
+                *self._sql.replace_plan(plan_id=plan.plan_id, correlation_id=found[0][0], document=text)
+            )
 
         self._engine.write(work)
         record = self.get_execution(execution_id)

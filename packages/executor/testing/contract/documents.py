@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from executor.errors import ExecutionExists, ExecutionNotFound, InvalidInput
 from executor.models.change import Changeset, FileChange, Operation, sha256
@@ -134,6 +135,15 @@ class DocumentContract(Contract):
         for execution_id, error in (("e", ExecutionExists), ("gone", ExecutionNotFound)):
             with pytest.raises(error):
                 store.record_change(execution_id, plan=PLAN, changeset=CHANGESET, decision=DECISION)
+
+    def test_a_plan_that_was_kept_before_its_change_was_known_gives_way(
+        self, store: ExecutionStorage
+    ) -> None:
+        start(store, "e", plan=structs.replace(PLAN, changeset_id="cs", scope=()), plan_id="plan_1")
+
+        store.record_change("e", plan=PLAN, changeset=CHANGESET, decision=DECISION)
+
+        assert PLAN == store.get_plan("e")
 
     def test_attempts_share_the_documents_of_their_correlation(self, store: ExecutionStorage) -> None:
         start(store, "a", plan=PLAN, changeset=CHANGESET, decision=DECISION, **IDS)
