@@ -167,6 +167,10 @@ INSERT_PLAN: Final = 'INSERT INTO plans (plan_id, correlation_id, document, crea
 def insert_plan(*, plan_id: str, correlation_id: str, document: str, created_at: str) -> Bound:
     return INSERT_PLAN, (plan_id, correlation_id, document, created_at)
 
+REPLACE_PLAN: Final = 'UPDATE plans SET document=%s::VARCHAR WHERE plans.plan_id = %s::VARCHAR AND plans.correlation_id = %s::VARCHAR'
+def replace_plan(*, document: str, plan_id: str, correlation_id: str) -> Bound:
+    return REPLACE_PLAN, (document, plan_id, correlation_id)
+
 INSERT_CHANGESET: Final = 'INSERT INTO changesets (changeset_id, correlation_id, checksum, document, created_at) VALUES (%s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR) ON CONFLICT (changeset_id, correlation_id) DO NOTHING'
 def insert_changeset(*, changeset_id: str, correlation_id: str, checksum: str, document: str, created_at: str) -> Bound:
     return INSERT_CHANGESET, (changeset_id, correlation_id, checksum, document, created_at)
