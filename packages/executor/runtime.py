@@ -42,8 +42,6 @@ from executor.planner.commands import read_check
 from executor.planner.planner import plan_change, with_required
 from executor.planner.verification import find_verification
 from executor.storage.location import (
-    DATABASE_FILE,
-    create_state_directory,
     main_worktree,
     resolve_workspace,
     state_directory,
@@ -98,18 +96,16 @@ class _CheckOptions:
 def open_runtime(start: Path, *, environ: Mapping[str, str], clock: Clock = utc_now) -> Runtime:
     """The workspace that `start` lies in: the nearest parent with `.executor`, else the git work tree.
 
+    What Executor's variables say is read from `environ`, never from this process.
+
     Raises WorkspaceNotFound, InvalidSettings and what opening a store raises.
     """
     root = find_workspace(resolve_workspace(start))
     outer = outer_workspace(environ, root)
-    if outer is None:
-        store = ExecutionStore(root, durability="full")
-    else:
+    if outer is not None:
         # The variables of an execution say where its own nested ones are recorded, not those of other places.
         environ = {name: value for name, value in environ.items() if name != DATABASE}
-        state = state_directory(root, environ)
-        create_state_directory(state)
-        store = ExecutionStore(root, url=f"sqlite:///{state / DATABASE_FILE}", durability="full")
+    store = ExecutionStore(root, durability="full", environ=environ)
     try:
         host = HostExecutor(root, store=store, environ=environ, clock=clock)
         if store.get_workspace(store.workspace_id) is None:

@@ -70,6 +70,11 @@ def test_a_change_that_fails_its_check_is_undone_to_the_byte(repository: Reposit
     assert record["rolled_back"] is True
     assert "AssertionError: -1 != 5" in record["error_message"]
     assert "AssertionError: -1 != 5" in repository.run("logs", "@last").out
+    found = {
+        step: repository.run("list", "--error-step", step, "--json").json["total"]
+        for step in ("verify", "apply", "!verify")
+    }
+    assert found == {"verify": 1, "apply": 0, "!verify": 0}
 
 
 def test_every_step_is_recorded_in_order_with_its_events(repository: Repository) -> None:

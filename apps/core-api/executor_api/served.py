@@ -88,7 +88,7 @@ class Served:
                 }
                 for worker in self._workers.values():
                     worker.go_on()
-                self._store = ExecutionStore(self.roots[0], url=self._url)
+                self._store = ExecutionStore(self.roots[0], environ=self.settings.environ)
             return self._store
 
     def close(self) -> None:

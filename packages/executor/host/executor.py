@@ -110,7 +110,7 @@ class HostExecutor:
         self.state: Final = state_directory(self.root, self._environ)
         create_state_directory(self.state)
         self._owns_store = store is None
-        self.store: Final = store or ExecutionStore(self.root, durability="full")
+        self.store: Final = store or ExecutionStore(self.root, durability="full", environ=self._environ)
         self._policy: Final = policy
         self.tree: Final = WorkspaceTree(self.root, self.state)
         self._redactor: Final = Redactor(self._environ)

@@ -164,7 +164,8 @@ class ExecutionStore(ExecutionStorage):
 
     `durability="normal"`: a loss of power may take the last commits, a dying process none.
     `durability="full"`: nothing acknowledged is lost; many threads share the wait for the disk.
-    `migrate=False` raises SchemaOutdated in place of upgrading an older database.
+    `migrate=False` raises SchemaOutdated in place of upgrading an older database. `environ` is where
+    Executor's variables are read from.
     """
 
     def __init__(
@@ -175,23 +176,25 @@ class ExecutionStore(ExecutionStorage):
         durability: Durability = "normal",
         clock: Clock = utc_now,
         migrate: bool = True,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
         if durability not in ("normal", "full"):
             raise InvalidSettings(f"durability is {durability!r}; use 'normal' or 'full'")
         self._clock = clock
+        self._environ = environ
         self._workspace_id: str | None = None
         self._own_id: str | None = None
-        url = url if url is not None else os.environ.get("EXECUTOR_DATABASE_URL") or None
-        self._state = state_directory(resolve_workspace(workspace))
+        url = url if url is not None else environ.get("EXECUTOR_DATABASE_URL") or None
+        self._state = state_directory(resolve_workspace(workspace), environ)
         if url is None:
             create_state_directory(self._state)
         self._engine, self._target = _open(
-            url if url is not None else self._state / DATABASE_FILE, durability, migrate
+            url if url is not None else self._state / DATABASE_FILE, durability, migrate, environ
         )
         self._sql: Statements = self._engine.sql
         self._remembered = lru_cache(maxsize=64)(self._asked)
         if url is None:
-            self._workspace_id = ensure_workspace_id(self._state)
+            self._workspace_id = ensure_workspace_id(self._state, environ)
 
     @property
     def db_path(self) -> Path:
@@ -203,7 +206,7 @@ class ExecutionStore(ExecutionStorage):
     @property
     def workspace_id(self) -> str:
         if self._workspace_id is None:
-            self._workspace_id = ensure_workspace_id(self._state)
+            self._workspace_id = ensure_workspace_id(self._state, self._environ)
         return self._workspace_id
 
     @property
@@ -220,7 +223,7 @@ class ExecutionStore(ExecutionStorage):
 
     def _known_workspace_id(self) -> str | None:
         """The default scope as far as it exists: asking makes none."""
-        return self._workspace_id or read_workspace_id(self._state)
+        return self._workspace_id or read_workspace_id(self._state, self._environ)
 
     def close(self) -> None:
         self._engine.close()
@@ -1487,18 +1490,22 @@ class ExecutionStore(ExecutionStorage):
         return rows.workspace(found[0]) if found else None
 
 
-def _open(db: str | Path, durability: Durability, migrate: bool) -> tuple[Engine, DatabaseTarget]:
+def _open(
+    db: str | Path, durability: Durability, migrate: bool, environ: Mapping[str, str]
+) -> tuple[Engine, DatabaseTarget]:
     """The engine for a URL or a file. Raises InvalidSettings for a URL of another kind."""
     from executor.migrations.target import DatabaseTarget
 
-    target = DatabaseTarget.parse(db)
+    target = DatabaseTarget.parse(db, environ)
     if target.is_server:
         from executor.migrations.server import driver
 
         driver()
+        from executor.storage.pool_settings import PoolSettings
         from executor.storage.postgresql import PostgresqlEngine
 
-        return PostgresqlEngine(target, durability=durability, migrate=migrate), target
+        settings = PoolSettings.from_environment(environ)
+        return PostgresqlEngine(target, durability=durability, migrate=migrate, settings=settings), target
     from executor.storage.sqlite import SqliteEngine
 
     return SqliteEngine(target, durability=durability, migrate=migrate), target
