@@ -28,6 +28,7 @@ ExecutorError
 │   ├── StepNotFound
 │   ├── CorrelationNotFound
 │   ├── ArtifactNotFound
+│   ├── PayloadDropped                 it was there, and was dropped to make room
 │   ├── TokenNotFound
 │   └── WorkspaceNotFound              no such directory, or not one Executor may work in
 ├── Conflict (ValueError)              the world is not as the operation needs it
@@ -332,6 +333,19 @@ class ArtifactNotFound(NotFound):
     def __init__(self, execution_id: str, name: str) -> None:
         self.execution_id, self.name = execution_id, name
         super().__init__(f"execution {execution_id!r} has no artifact {name!r}")
+
+
+class PayloadDropped(NotFound):
+    """What is asked for was dropped by `executor gc`; record, steps and events of the execution are kept."""
+
+    code = "payload_dropped"
+
+    def __init__(self, execution_id: str, dropped_at: str) -> None:
+        self.execution_id, self.dropped_at = execution_id, dropped_at
+        super().__init__(
+            f"the files and contents of execution {execution_id!r} were dropped by gc on {dropped_at}; "
+            "its record, steps and events are kept"
+        )
 
 
 class TokenNotFound(NotFound):

@@ -21,6 +21,7 @@ from executor.errors import (
     InvalidChange,
     WrongWorkspace,
 )
+from executor.events.redaction import Redactor
 from executor.governance.policy import Policy
 from executor.host.artifacts import ArtifactFolder
 from executor.host.capture import DEFAULT_TIMEOUT_SECONDS
@@ -31,7 +32,7 @@ from executor.host.git import find_workspace
 from executor.host.origin import Origin, account_name, approval_refusal, find_origin, outer_workspace
 from executor.host.recovery import Recovery
 from executor.host.reports import check_report_path
-from executor.host.settings import load_checks, load_health_checks, write_defaults
+from executor.host.settings import load_checks, load_health_checks, load_retention, write_defaults
 from executor.models.approval import Approval
 from executor.models.change import Changeset, FileChange
 from executor.models.decision import GovernanceDecision
@@ -51,6 +52,7 @@ from executor.storage.store import ExecutionStore
 if TYPE_CHECKING:
     from executor.changes.base import BaseEntry, BaseReader
     from executor.events.recorder import Observer
+    from executor.host.retention import Collector
 
 InputKind = Literal["patch", "changeset"]
 
@@ -172,6 +174,27 @@ class Runtime:
         """
         self.host.cancel_expired()
         return self.host.recover_abandoned(wait_seconds=wait_seconds)
+
+    def collector(
+        self, *, keep_days: int | None = None, keep_count: int | None = None, all_workspaces: bool = False
+    ) -> Collector:
+        """Drops payloads that are older than these limits; one that is not given is that of `config.toml`.
+
+        Raises InvalidSettings when there is none at all.
+        """
+        from executor.host.retention import Collector, Limits
+
+        days, count = load_retention(self.root)
+        limits = Limits(days if keep_days is None else keep_days, count if keep_count is None else keep_count)
+        return Collector(
+            self.store,
+            self.state,
+            limits,
+            now=self._clock(),
+            redactor=Redactor(self._environ),
+            actor=self.actor,
+            all_workspaces=all_workspaces,
+        )
 
     def resolve(self, text: str, *, all_workspaces: bool = False) -> str:
         """The execution meant on a command line. Raises ExecutionNotFound, AmbiguousId."""

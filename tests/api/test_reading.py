@@ -22,7 +22,7 @@ from executor.testing.factories import as_record, finish, ids, row, start
 from executor.testing.oracle import filtered
 from executor.testing.strategies import STRANGE_IDS
 from executor_api import schemas
-from support.api import client, problem_of, sign_in
+from support.api import BASE, client, problem_of, sign_in
 from support.command import BROKEN_PATCH, GOOD_PATCH, Repository
 from support.stores import SqliteHarness
 
@@ -400,6 +400,29 @@ class TestOne:
             (folder / ".hidden").touch()
 
         assert (404, "artifact_not_found") == problem_of(api.get(f"/executions/{good}/artifacts/{name}"))
+
+
+def test_what_gc_dropped_is_gone_and_the_rest_is_there(tmp_path: Path) -> None:
+    repository = Repository.calculator(tmp_path / "repository")
+    assert repository.apply(BROKEN_PATCH).code == 1
+    assert repository.run("gc", "--keep-count", "0").code == 0
+    with client(repository.root) as api:
+        sign_in(api)
+        (broken,) = shown(api.get("/executions"))
+        path = f"/executions/{broken}"
+        detail, listed, events = (api.get(f"{path}{end}").json() for end in ("", "/artifacts", "/events"))
+
+        assert events["events"][-1]["event"] == "payload_dropped"
+        assert {detail["payload_dropped_at"], listed["payload_dropped_at"]} == {
+            events["events"][-1]["timestamp"]
+        }
+        assert "steps/04-verify.log" not in {item["name"] for item in listed["artifacts"]}
+        for end in ("/diff", "/artifacts/steps/04-verify.log", "/artifacts/changeset.json"):
+            assert (410, "payload_dropped") == problem_of(api.get(path + end)), end
+        assert (404, "artifact_not_found") == problem_of(api.get(f"{path}/artifacts/other"))
+        assert 200 == api.get(f"{path}/artifacts/plan.json").status_code
+        retried = api.post(f"{path}/retry", json={}, headers={"Origin": BASE})
+        assert (410, "payload_dropped") == problem_of(retried)
 
 
 class TestOddities:

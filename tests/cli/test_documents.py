@@ -60,6 +60,7 @@ def written(tmp_path: Path) -> list[dict[str, Any]]:
         time.sleep(0.05)
     process.kill()
     process.communicate()
+    repository.run("gc", "--keep-count", "3", "--keep-days", "0")
     records = repository.run("list", "--json").json["executions"]
     return [
         event

@@ -68,6 +68,7 @@ WRITES: dict[str, Callable[[ExecutionStore], Any]] = {
     "undismiss": lambda store: store.undismiss("dismissed"),
     "link": lambda store: store.add_link("e", "evidence", "failed"),
     "workspace": lambda store: store.register_workspace("ws", "host", "/there"),
+    "payloads": lambda store: store.drop_payloads([("failed", {"artifact_count": 1})]),
     "import": lambda store: store.record_many([row("a"), row("b", parent_execution_id="a")]),
 }
 

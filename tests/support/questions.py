@@ -15,6 +15,7 @@ OF_ONE_FAMILY: Final = (
     *("lineage", "cut lineage", "chain", "attempt tree", "is_unresolved", "events", "links", "steps"),
     *("steps of some", "lines of some"),
     *("approval", "approvals", "expired approvals", "test results", "test history"),
+    *("payloads", "sizes of payloads", "dropped payload"),
 )
 
 
@@ -51,6 +52,9 @@ def ask(store: ExecutionStore, question: str) -> Any:
         "approval": lambda: store.get_approval("e0500"),
         "approvals": lambda: store.list_approvals("e0500", "sum500"),
         "expired approvals": lambda: store.list_expired_approvals(datetime(2026, 1, 1, tzinfo=UTC)),
+        "payloads": lambda: store.list_payloads(["e0500", "e0501"]),
+        "sizes of payloads": lambda: store.measure_payloads(["e0500", "e0501"]),
+        "dropped payload": lambda: store.get_payload_dropped("e0500"),
         "test results": lambda: store.list_test_results("e0500"),
         "test history": lambda: store.list_test_history("test_0"),
         "prefix": lambda: store.resolve_execution_id("e050", workspace_id=None),

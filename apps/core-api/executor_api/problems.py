@@ -24,6 +24,7 @@ from executor.errors import (
     InvalidState,
     LockHeld,
     NotFound,
+    PayloadDropped,
     RollbackIncomplete,
     TryAgain,
     Unavailable,
@@ -40,6 +41,7 @@ _log: Final = logging.getLogger("executor_api")
 _STATUS: Final[tuple[tuple[type[ExecutorError], int], ...]] = (
     (InvalidState, 409),
     (InvalidInput, 422),
+    (PayloadDropped, 410),
     (NotFound, 404),
     (Conflict, 409),
     (RollbackIncomplete, 409),

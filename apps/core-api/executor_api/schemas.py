@@ -36,6 +36,10 @@ def _closed(*values: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
+DroppedAt = Annotated[
+    str | None,
+    Field(description="When gc dropped logs, reports and contents of files; null while they are kept."),
+]
 _Status = Annotated[str, Field(pattern=_closed(*STATUSES))]
 _Verdict = Annotated[str, Field(pattern=_closed("allow", "need_approval", "deny"))]
 _Risk = Annotated[str, Field(pattern=_closed("low", "medium", "high", "critical"))]
@@ -400,6 +404,7 @@ class ExecutionDetail(BaseModel):
     approval: Approval | None
     links: list[Link]
     artifact_path: str | None
+    payload_dropped_at: DroppedAt = None
 
 
 class Event(BaseModel):
@@ -433,6 +438,7 @@ class ExecutionArtifacts(BaseModel):
 
     execution_id: str
     artifacts: list[Artifact]
+    payload_dropped_at: DroppedAt = None
 
 
 class ChangedFile(BaseModel):

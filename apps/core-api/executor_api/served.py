@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from executor.errors import ArtifactNotFound, ExecutionNotFound, ExecutorError, InvalidSettings
+from executor.errors import (
+    ArtifactNotFound,
+    ExecutionNotFound,
+    ExecutorError,
+    InvalidSettings,
+    PayloadDropped,
+)
 from executor.host.artifacts import ArtifactFolder
 from executor.host.git import find_workspace
+from executor.host.retention import names_artifact
 from executor.migrations.inspection import status
 from executor.models.execution import ExecutionRecord
 from executor.runtime import open_runtime
@@ -133,14 +140,31 @@ class Served:
         workspace = self.workspaces.get(record.workspace_id or "")
         return ArtifactFolder(workspace.state, record.execution_id) if workspace else None
 
+    def dropped_at(self, execution_id: str) -> str | None:
+        """When gc dropped the payload of an execution, if it did."""
+        event = self.store.get_payload_dropped(execution_id)
+        return None if event is None else event.timestamp
+
+    def refuse_dropped(self, execution_id: str) -> None:
+        """Raises PayloadDropped."""
+        dropped_at = self.dropped_at(execution_id)
+        if dropped_at is not None:
+            raise PayloadDropped(execution_id, dropped_at)
+
     @contextmanager
     def opened_artifact(self, execution_id: str, name: str) -> Iterator[int]:
-        """A descriptor of the file. Raises ExecutionNotFound, ArtifactNotFound."""
+        """A descriptor of the file. Raises ExecutionNotFound, ArtifactNotFound, PayloadDropped."""
         record = self.record(execution_id)
         folder = self.folder(record)
-        if folder is None:
-            raise ArtifactNotFound(execution_id, name)
-        descriptor = folder.open(name)
+        try:
+            if folder is None:
+                raise ArtifactNotFound(execution_id, name)
+            descriptor = folder.open(name)
+        except ArtifactNotFound:
+            event = self.store.get_payload_dropped(execution_id)
+            if event is not None and names_artifact(event, name):
+                raise PayloadDropped(execution_id, event.timestamp) from None
+            raise
         try:
             yield descriptor
         finally:

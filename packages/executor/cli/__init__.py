@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "token": "executor.cli.token:token",
     "policy": "executor.cli.policy:policy",
     "schema": "executor.cli.workspace:schema",
+    "gc": "executor.cli.retention:gc",
     "db": "executor.cli.database:db",
     "doctor": "executor.cli.doctor:doctor",
 }
@@ -66,6 +67,7 @@ _SUMMARIES: Final = {
     "token": "Make, list and revoke tokens for programs that use the API.",
     "policy": "What is asked of every change: check it, explain it, test it.",
     "schema": "Print the JSON Schema of an input format.",
+    "gc": "Drop logs and contents of executions that are old enough.",
     "db": "Upgrade, check, back up, move the database.",
     "doctor": "Say what is in force here, what is wrong, and what to do about it.",
 }

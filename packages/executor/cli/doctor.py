@@ -10,7 +10,7 @@ import click
 
 from executor.cli.application import Application, json_option, pass_application
 from executor.cli.exit_codes import ExitCode
-from executor.cli.text import plural, safe
+from executor.cli.text import bytes_text, plural, safe
 from executor.errors import ExecutorError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _print(app: Application, found: Diagnosis) -> None:
         app.print(f"{name:<10} {safe(value)}")
     if found.database is not None:
         for table in found.database.tables:
-            size = "" if table.bytes is None else f", {_size(table.bytes)}"
+            size = "" if table.bytes is None else f", {bytes_text(table.bytes)}"
             app.print(f"  {table.name:<18} {plural(table.rows, 'row')}{size}")
     if found.settings:
         app.print("settings")
@@ -128,25 +128,16 @@ def _lines(found: Diagnosis) -> list[tuple[str, str]]:
         if value
     ]
     if found.free_bytes is not None:
-        lines.append(("free", _size(found.free_bytes)))
+        lines.append(("free", bytes_text(found.free_bytes)))
     if found.database is not None:
         database = found.database
         lines.append(("database", database.database))
-        log = f", log of writes {_size(database.log_bytes)}" if database.log_bytes else ""
+        log = f", log of writes {bytes_text(database.log_bytes)}" if database.log_bytes else ""
         lines.append(("engine", f"{database.engine} {database.version} ({database.driver})"))
-        lines.append(("size", f"{_size(database.bytes)}{log}"))
+        lines.append(("size", f"{bytes_text(database.bytes)}{log}"))
     if found.schema is not None:
         lines.append(("schema", f"version {found.schema.current} of {found.schema.newest}"))
     return lines
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("bytes", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def _as_json(found: Diagnosis) -> dict[str, Any]:

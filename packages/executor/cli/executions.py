@@ -28,7 +28,7 @@ from executor.cli.text import (
     status_style,
     status_word,
 )
-from executor.errors import ArtifactNotFound, ExecutionNotFound, InvalidFilter
+from executor.errors import ArtifactNotFound, ExecutionNotFound, InvalidFilter, PayloadDropped
 from executor.models.execution import (
     ExecutionFilter,
     ExecutionRecord,
@@ -245,6 +245,7 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
     artifacts = app.runtime.artifacts(execution_id)
     unresolved = store.is_unresolved(execution_id)
     tests = store.list_test_results(execution_id)
+    dropped = store.get_payload_dropped(execution_id)
     if as_json:
         import msgspec
 
@@ -261,10 +262,13 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
                 ],
                 "tests": [test.to_dict() for test in tests],
                 "artifacts": artifacts.names(),
+                "payload_dropped": dropped.to_dict() if dropped else None,
             }
         )
         return
     _print_record(app, record, plan.why if plan else None, unresolved)
+    if dropped is not None:
+        app.print(f"files and contents were dropped by gc on {local_time(dropped.timestamp)}", style="yellow")
     _print_tests(app, tests)
     if decision is not None:
         _print_decision(app, decision)
@@ -278,7 +282,7 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
         _print_steps(app, steps)
     for link in links:
         app.print(f"{short_id(link.source_id)} {link.kind} {short_id(link.target_id)}")
-    _print_next(app, record)
+    _print_next(app, record, kept=dropped is None)
 
 
 # Failing tests that are shown; `--json` has all.
@@ -390,9 +394,11 @@ def _print_steps(app: Application, steps: list[StepRecord]) -> None:
     app.print(table)
 
 
-def _print_next(app: Application, record: ExecutionRecord) -> None:
+def _print_next(app: Application, record: ExecutionRecord, *, kept: bool) -> None:
     end = short_id(record.execution_id)
-    if record.verdict == Verdict.DENY:
+    if not kept:
+        app.note(f"\nnext: executor events {end}   executor lineage {end}")
+    elif record.verdict == Verdict.DENY:
         app.note(f"\nnext: executor diff {end}   executor dismiss {end} --reason WHY")
     elif record.status in (ExecutionStatus.FAILED, ExecutionStatus.ROLLED_BACK):
         app.note(f"\nnext: executor logs {end}   executor diff {end}   executor retry {end}")
@@ -400,6 +406,13 @@ def _print_next(app: Application, record: ExecutionRecord) -> None:
         app.note(f"\nnext: executor diff {end}   executor approve {end}   executor deny {end} --reason TEXT")
     else:
         app.note(f"\nnext: executor diff {end}   executor lineage {end}")
+
+
+def _refuse_dropped(app: Application, execution_id: str) -> None:
+    """Raises PayloadDropped."""
+    dropped = app.store.get_payload_dropped(execution_id)
+    if dropped is not None:
+        raise PayloadDropped(execution_id, dropped.timestamp)
 
 
 @click.command()
@@ -418,6 +431,7 @@ def diff(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
     store = app.store
     execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
     changeset = store.get_changeset(execution_id)
+    _refuse_dropped(app, execution_id)
     if changeset is None:
         raise ArtifactNotFound(execution_id, "changeset")
     patch = render_diff(
@@ -472,6 +486,7 @@ def logs(
     Example: executor logs @last-failed --tail 40
     """
     execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
+    _refuse_dropped(app, execution_id)
     artifacts = app.runtime.artifacts(execution_id)
     steps = [
         s for s in app.store.get_execution_steps(execution_id) if s.log_ref and step in (None, s.step_num)

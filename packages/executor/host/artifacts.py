@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from executor.errors import ArtifactNotFound
+from executor.errors import ArtifactNotFound, WorkspaceUnwritable
 from executor.host.files import (
     close,
     closing,
@@ -31,6 +31,13 @@ FOLDER: Final = "executions"
 STEP_LOGS: Final = "steps"
 # Bytes that gave way to a rollback, for a person to look through.
 RESCUED: Final = "rescued"
+# The last thing written when the payload of an execution was dropped: the event that tells of it.
+DROPPED: Final = "dropped.json"
+
+# What an execution keeps for good. All else, of whatever kind, is payload.
+KEPT: Final = frozenset(
+    {"plan.json", "decision.json", "approval.json", "execution.json", "events.jsonl", DROPPED}
+)
 
 
 class ArtifactFolder:
@@ -69,6 +76,54 @@ class ArtifactFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         self._write(name, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+    def exists(self) -> bool:
+        return self.path.is_dir() and not self.path.is_symlink()
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the payload was dropped, to the end."""
+        return (self.path / DROPPED).is_file()
+
+    def payload(self) -> list[tuple[str, int]]:
+        """What `drop_payload` would remove, by name, with sizes in bytes."""
+        found = []
+        for path in self._all_files():
+            with suppress(OSError):
+                found.append((str(path.relative_to(self.path)), path.lstat().st_size))
+        return sorted(found)
+
+    def rescued_count(self) -> int:
+        folder = self.path / RESCUED
+        return len(list(folder.iterdir())) if folder.is_dir() and not folder.is_symlink() else 0
+
+    def drop_payload(self) -> None:
+        """Removes all but what is kept for good and what a rollback rescued. Links are removed, not followed.
+
+        Raises WorkspaceUnwritable after everything that can be removed is.
+        """
+        if not self.exists():
+            return
+        refused: WorkspaceUnwritable | None = None
+        with reporting("open", str(self.path)), closing(open_root(self.path.parent)) as root:
+            folder = open_directory(self.path.name, dir_fd=root)
+        with closing(folder):
+            for name, _ in self.payload():
+                try:
+                    self._remove(name, folder)
+                except WorkspaceUnwritable as cause:
+                    refused = refused or cause
+        if refused is not None:
+            raise refused
+
+    def _remove(self, name: str, folder: int) -> None:
+        *inner, file = Path(name).parts
+        with reporting("remove", str(self.path / name)), suppress(FileNotFoundError):
+            if not inner:
+                unlink(file, dir_fd=folder)
+                return
+            with closing(open_directory(inner[0], dir_fd=folder)) as below:
+                unlink(file, dir_fd=below)
 
     def names(self) -> list[str]:
         """Every artifact, as paths inside the folder."""
@@ -120,6 +175,17 @@ class ArtifactFolder:
             if folder.is_dir() and not folder.is_symlink():
                 for path in folder.iterdir():
                     if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+                        yield path
+
+    def _all_files(self) -> Iterator[Path]:
+        """Payload: hidden files and links, too."""
+        if not self.exists():
+            return
+        for folder in (self.path, self.path / STEP_LOGS):
+            if folder.is_dir() and not folder.is_symlink():
+                for path in folder.iterdir():
+                    kept = folder == self.path and path.name in KEPT and not path.is_symlink()
+                    if not kept and (path.is_symlink() or not path.is_dir()):
                         yield path
 
     def _write(self, name: str, data: bytes) -> None:

@@ -17,7 +17,7 @@ from executor.host.environment import check_name
 from executor.models.command_line import split_command
 from executor.models.plan import HealthCheck, HealthKind
 
-CONFIG_TABLES: Final = ("capture", "checks", "health")
+CONFIG_TABLES: Final = ("capture", "checks", "health", "retention")
 
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
 _Status = Annotated[int, Meta(ge=100, le=599)]
@@ -78,6 +78,22 @@ def read_linked(settings: Mapping[str, Any], name: str, default: tuple[str, ...]
     ):
         raise InvalidSettings(f'{name}: [capture] holds names of folders, such as link = ["node_modules"]')
     return tuple(links)
+
+
+class _Retention(Struct, forbid_unknown_fields=True, kw_only=True):
+    """`[retention]`: what `executor gc` keeps when it is not told."""
+
+    keep_days: Annotated[int, Meta(ge=0, le=36_500)] | None = None
+    keep_count: Annotated[int, Meta(ge=0)] | None = None
+
+
+def read_retention(settings: Mapping[str, Any], name: str) -> tuple[int | None, int | None]:
+    """`keep_days` and `keep_count` of `[retention]`, None where not set. Raises InvalidSettings."""
+    try:
+        table = msgspec.convert(settings.get("retention", {}), _Retention)
+    except msgspec.ValidationError as cause:
+        raise InvalidSettings(f"{name}: [retention] {_told(str(cause))}") from cause
+    return table.keep_days, table.keep_count
 
 
 def read_health(settings: Mapping[str, Any], name: str) -> list[HealthCheck]:

@@ -24,6 +24,7 @@ from executor.errors import (
     InvalidSettings,
     InvalidState,
     LockHeld,
+    PayloadDropped,
     TryAgain,
     Unavailable,
     UnsafePath,
@@ -547,8 +548,8 @@ class HostExecutor:
         `timeout_seconds` and `environment` replace and add to what the checks had. The gate decides anew, by
         the rules for retries, for what the first attempt was judged as, and for `judged_as`.
 
-        Raises ExecutionNotFound, WrongWorkspace, InvalidState (completed, not ended, or its changeset is
-        not kept any more) and InvalidPolicy.
+        Raises ExecutionNotFound, WrongWorkspace, InvalidState (completed, not ended, or its changeset was
+        recorded without content), PayloadDropped and InvalidPolicy.
         """
         changeset, plan = self._stored(self._failed(execution_id))
         checks = [
@@ -799,6 +800,9 @@ class HostExecutor:
             raise InvalidState(execution_id, record.status, reason)
         if changeset is None or plan is None:
             raise InvalidState(execution_id, record.status, "its change was recorded without content")
+        dropped = self.store.get_payload_dropped(execution_id)
+        if dropped is not None:
+            raise PayloadDropped(execution_id, dropped.timestamp)
         if any(change.new_sha256 is not None and change.content is None for change in changeset.changes):
             raise InvalidState(execution_id, record.status, "the content of its change is not kept any more")
         return changeset, plan

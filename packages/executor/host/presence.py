@@ -137,6 +137,12 @@ def any_marks(state: Path) -> bool:
         raise files.unwritable(str(state / FOLDER), "open", cause) from cause
 
 
+def is_marked(state: Path, execution_id: str) -> bool:
+    """Whether a process works on this execution, or one died doing so and recovery has not been there."""
+    with _folder(state) as folder:
+        return folder is not None and files.status_or_none(safe_name(execution_id), dir_fd=folder) is not None
+
+
 def is_live(state: Path, execution_id: str) -> bool:
     """Whether a process works on this execution now."""
     name = safe_name(execution_id)

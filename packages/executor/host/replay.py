@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from executor.errors import AmbiguousId, ArtifactNotFound, ExecutionNotFound
-from executor.host.artifacts import FOLDER, ArtifactFolder
+from executor.host.artifacts import DROPPED, FOLDER, KEPT, ArtifactFolder
 from executor.host.presence import safe_name
 from executor.models.execution import EventRecord, EventType
 
@@ -63,11 +63,16 @@ def _replay(state: Path, execution_id: str) -> Replay:
     names = folder.names()
     gaps: list[str] = []
     documents = {}
+    dropped = _read_dropped(folder, names)
     for name in _DOCUMENTS:
+        if dropped is not None and name not in KEPT:
+            continue
         found = _document(folder, name, names, gaps)
         if found is not None:
             documents[name] = found
     events = _events(folder, names, gaps)
+    if dropped is not None:
+        gaps.append(f"its logs and contents were dropped by gc on {dropped}")
     if not any(event.event == EventType.EXECUTION_END for event in events):
         gaps.append("no event says that it ended: it runs, waits, or was killed and not recovered yet")
     return Replay(execution_id, tuple(events), documents, tuple(names), tuple(gaps), folder)
@@ -84,6 +89,17 @@ def _document(
     except (msgspec.DecodeError, ArtifactNotFound):
         gaps.append(f"{name} is damaged")
         return None
+
+
+def _read_dropped(folder: ArtifactFolder, names: list[str]) -> str | None:
+    """When the payload was dropped, if it was."""
+    if DROPPED not in names:
+        return None
+    try:
+        told = msgspec.json.decode(_read(folder, DROPPED), type=dict[str, Any])
+    except (msgspec.DecodeError, ArtifactNotFound):
+        return "an unknown day"
+    return str(told.get("timestamp", "an unknown day"))
 
 
 def _events(folder: ArtifactFolder, names: list[str], gaps: list[str]) -> list[EventRecord]:

@@ -33,6 +33,11 @@ _CONFIG: Final = """\
 # [capture]
 # link = ["node_modules", ".venv", "venv", "vendor", ".tox"]
 
+# What `executor gc` keeps when it is not told: what ended in the last so many days, and the newest so many.
+# [retention]
+# keep_days = 90
+# keep_count = 1000
+
 # What has to be well after a change was verified: http, tcp, process or command. All other keys have defaults.
 # [health.web]
 # http = "http://127.0.0.1:8080/health"
@@ -89,6 +94,16 @@ def load_linked_folders(root: Path) -> tuple[str, ...]:
     from executor.host.config import read_linked
 
     return read_linked(settings, _CONFIG_NAME, LINKED)
+
+
+def load_retention(root: Path) -> tuple[int | None, int | None]:
+    """`keep_days` and `keep_count` of `[retention]` in `config.toml`. Raises InvalidSettings."""
+    settings = _config(root)
+    if not settings:
+        return None, None
+    from executor.host.config import read_retention
+
+    return read_retention(settings, _CONFIG_NAME)
 
 
 def load_health_checks(root: Path) -> list[HealthCheck]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         WorkspaceRecord,
     )
     from executor.models.plan import ChangePlan
+    from executor.models.retention import PayloadSize, PayloadState
     from executor.models.token import TokenRecord
     from executor.storage.engine import Watch
 
@@ -478,6 +479,34 @@ class ExecutionStorage(ABC):
 
         Raises ExecutionNotFound.
         """
+
+    # Payloads: contents of files, which may be dropped once an execution has ended.
+
+    @abstractmethod
+    def list_payloads(self, execution_ids: Sequence[str]) -> list[PayloadState]:
+        """What has become of the payload of each execution, and what holds it; none for unknown ids."""
+
+    @abstractmethod
+    def measure_payloads(self, execution_ids: Sequence[str]) -> dict[str, PayloadSize]:
+        """What would go with each execution, if they went together in this order; nothing for unknown ids.
+
+        Contents that an execution not named here needs would stay.
+        """
+
+    @abstractmethod
+    def drop_payloads(self, drops: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Drops the contents of executions, with a `payload_dropped` event each that has the fields given.
+
+        All of them or none. What an execution needs that is not named here stays. Passed over are executions
+        that are unknown, held, or dropped already; those with no contents get their event where
+        `artifact_count` is given and not 0.
+
+        Raises InvalidInput for fields that are no JSON or that carry the name of a field every event has.
+        """
+
+    @abstractmethod
+    def get_payload_dropped(self, execution_id: str) -> EventRecord | None:
+        """The event that tells when and why the payload went; None while it is kept."""
 
     @abstractmethod
     def list_workspaces(self) -> list[WorkspaceRecord]:

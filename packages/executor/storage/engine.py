@@ -102,6 +102,10 @@ class Engine(Protocol):
         """From here to the commit nobody else gives a position to an event."""
         ...
 
+    def hold_contents(self, connection: Connection) -> None:
+        """From here to the commit nobody else keeps contents; what others kept before is seen."""
+        ...
+
     def path_matches(self, pattern: str) -> Bound:
         """A condition: any affected path matches a regular expression from its beginning."""
         ...

@@ -44,6 +44,9 @@ T = TypeVar("T")
 # Held from the numbering of events to the commit, so that the order of positions is the order of commits.
 _NUMBERING: Final = "SELECT pg_advisory_xact_lock(5063218674)"
 
+# Lets others read; waits for those who have kept contents and not committed yet.
+_HOLD_CONTENTS: Final = "LOCK TABLE contents IN SHARE ROW EXCLUSIVE MODE"
+
 # Told at the commit, without content: whoever listens reads by a cursor.
 _CHANNEL: Final = "executor_events"
 _NOTIFY: Final = f"NOTIFY {_CHANNEL}"
@@ -424,6 +427,9 @@ class PostgresqlEngine:
     def number_events(self, connection: Connection) -> None:
         connection.execute(_NUMBERING, ())
         connection.execute(_NOTIFY, ())
+
+    def hold_contents(self, connection: Connection) -> None:
+        connection.execute(_HOLD_CONTENTS, ())
 
     # Errors.
 

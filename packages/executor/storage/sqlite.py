@@ -286,6 +286,9 @@ class SqliteEngine:
     def number_events(self, connection: Connection) -> None:
         """Nobody else writes anyway."""
 
+    def hold_contents(self, connection: Connection) -> None:
+        """Nobody else writes anyway."""
+
     # Conditions.
 
     def path_matches(self, pattern: str) -> Bound:

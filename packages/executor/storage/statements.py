@@ -49,6 +49,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 from executor.models.execution import (
     ATTEMPT_TRIGGERS,
     TERMINAL_STATUSES,
+    EventType,
     ExecutionRecord,
     ExecutionStatus,
     LinkKind,
@@ -851,6 +852,90 @@ def select_content() -> Select[Any]:
     )
 
 
+# Payloads.
+
+
+def _dropped(rows: Table | Alias = executions) -> Select[Any]:
+    """When the payload of an execution went, if it did."""
+    ev = execution_events.c
+    return select(func.min(ev.timestamp)).where(
+        ev.execution_id == rows.c.execution_id, ev.event == word(EventType.PAYLOAD_DROPPED)
+    )
+
+
+def select_dropped() -> Select[Any]:
+    """The event that tells of it."""
+    ev = execution_events.c
+    return (
+        select(*EVENT_COLUMNS)
+        .where(ev.execution_id == text_parameter("execution_id"), ev.event == word(EventType.PAYLOAD_DROPPED))
+        .order_by(ev.seq)
+        .limit(ONE)
+    )
+
+
+def select_payload_states() -> Select[Any]:
+    """Of many executions: when the payload went, and what asks for it still.
+
+    A later attempt that has not ended does, and an approval that lets this change run again.
+    """
+    later, a = executions.alias("later"), approvals.c
+    attempt = (
+        select(ONE)
+        .where(later.c.parent_execution_id == e.execution_id, later.c.status.in_(words(RUNNING_STATUSES)))
+        .correlate(executions)
+    )
+    approved = (
+        select(ONE)
+        .where(
+            a.correlation_id == effective_correlation(),
+            a.checksum == e.checksum,
+            a.expires_at > text_parameter("now"),
+        )
+        .correlate(executions)
+    )
+    zero = literal_column("0", Integer())
+    return select(
+        e.execution_id,
+        effective_correlation(),
+        _dropped().correlate(executions).scalar_subquery(),
+        case((e.status.in_(words(TERMINAL_STATUSES)), zero), else_=ONE),
+        case((exists(attempt), ONE), else_=zero),
+        case((exists(approved), ONE), else_=zero),
+    ).where(OneOf(e.execution_id, text_parameter("values")))
+
+
+def select_payload_users() -> Any:
+    """Every execution of a correlation whose payload is kept, with its changeset."""
+    shown = (e.execution_id, e.changeset_id)
+    # A subquery with an aggregate is asked for each row; NOT EXISTS is planned as a join with all events.
+    kept = _dropped().correlate(executions).scalar_subquery().is_(None)
+    return union_all(select(*shown).where(_in_chain(), kept), select(*shown).where(_own_chain(), kept))
+
+
+def select_changeset_documents() -> Select[Any]:
+    return select(changesets.c.changeset_id, changesets.c.document).where(
+        OneOf(changesets.c.changeset_id, text_parameter("values")),
+        changesets.c.correlation_id == text_parameter("correlation_id"),
+    )
+
+
+def _contents_named() -> ColumnElement[bool]:
+    return and_(
+        OneOf(contents.c.sha256, text_parameter("values")),
+        contents.c.correlation_id == text_parameter("correlation_id"),
+    )
+
+
+def select_content_sizes() -> Select[Any]:
+    """In bytes."""
+    return select(contents.c.sha256, func.length(contents.c.content)).where(_contents_named())
+
+
+def delete_contents() -> Any:
+    return delete(contents).where(_contents_named())
+
+
 def select_approval() -> Select[Any]:
     return select(approvals.c.document).where(approvals.c.execution_id == text_parameter("execution_id"))
 
@@ -1003,6 +1088,12 @@ def statements(engine: str) -> dict[str, Any]:
         "select_decision": _document(decisions, "decision_id"),
         "select_changesets": select_changesets(),
         "select_content": select_content(),
+        "select_dropped": select_dropped(),
+        "select_payload_states": select_payload_states(),
+        "select_payload_users": select_payload_users(),
+        "select_changeset_documents": select_changeset_documents(),
+        "select_content_sizes": select_content_sizes(),
+        "delete_contents": delete_contents(),
         "move_awaiting": move_awaiting(),
         "end_awaiting": end_awaiting(),
         "insert_approval": once(approvals, insert),

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from executor.models.change import Changeset
     from executor.models.decision import GovernanceDecision
     from executor.models.plan import ChangePlan
+    from executor.models.retention import PayloadSize, PayloadState
     from executor.models.token import TokenRecord
     from executor.storage._statements import Bound, Statements
 
@@ -1429,6 +1430,64 @@ class ExecutionStore(ExecutionStorage):
     def _content(self, connection: Connection, execution_id: str, sha256: str) -> bytes | None:
         found = _run(connection, self._sql.select_content(execution_id=execution_id, sha256=sha256))
         return bytes(found[0][0]) if found else None
+
+    # Payloads.
+
+    def list_payloads(self, execution_ids: Sequence[str]) -> list[PayloadState]:
+        from executor.storage import payloads
+
+        ids = [checks.asked_id(execution_id) for execution_id in execution_ids]
+        return self._engine.read(
+            lambda connection: payloads.states(connection, self._engine, ids, self._now())
+        )
+
+    def measure_payloads(self, execution_ids: Sequence[str]) -> dict[str, PayloadSize]:
+        from executor.storage import payloads
+
+        ids = [checks.asked_id(execution_id) for execution_id in execution_ids]
+
+        def work(connection: Connection) -> dict[str, PayloadSize]:
+            known = payloads.states(connection, self._engine, ids, self._now())
+            return {name: share.size for name, share in payloads.shares(connection, self._engine, known)}
+
+        return self._engine.read(work)
+
+    def drop_payloads(self, drops: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        from executor.storage import payloads
+
+        now = self._now()
+        given = {checks.asked_id(name): data for name, data in drops}
+        for data in given.values():
+            rows.event_text(data)
+
+        def work(connection: Connection) -> None:
+            self._engine.hold_contents(connection)
+            known = [
+                state
+                for state in payloads.states(connection, self._engine, list(given), now)
+                if state.held is None and state.dropped_at is None
+            ]
+            told = []
+            for state, share in zip(known, payloads.shares(connection, self._engine, known), strict=True):
+                name, part = share
+                if part.size.present or given[name].get("artifact_count"):
+                    payloads.delete(connection, self._engine, state.correlation_id, part)
+                    told.append((state, {**given[name], **part.counts}))
+            for state, data in told:
+                self._append_one(
+                    connection,
+                    EventType.PAYLOAD_DROPPED,
+                    state.execution_id,
+                    state.correlation_id,
+                    now,
+                    data,
+                )
+
+        self._engine.write(work)
+
+    def get_payload_dropped(self, execution_id: str) -> EventRecord | None:
+        found = self._engine.query(self._sql.select_dropped(execution_id=checks.asked_id(execution_id)))
+        return rows.event(found[0]) if found else None
 
     def list_workspaces(self) -> list[WorkspaceRecord]:
         return [rows.workspace(row) for row in self._engine.query(self._sql.select_workspaces())]

@@ -27,7 +27,7 @@ _TEXT: Final = "text/plain; charset=utf-8"
 def execution_artifacts(
     request: Request, execution_id: ExecutionId, query: Annotated[schemas.NoQuery, Query()]
 ) -> Response:
-    """The artifacts by name. None when their folder is gone, or is on another host."""
+    """The artifacts by name. None when their folder is gone, or is on another host; few when gc was there."""
     require(request, Scope.READ)
     found = served(request)
     folder = found.folder(found.record(execution_id))
@@ -43,6 +43,7 @@ def execution_artifacts(
                 }
                 for name, size, modified in listed
             ],
+            "payload_dropped_at": found.dropped_at(execution_id),
         }
     )
 
@@ -52,6 +53,7 @@ def execution_artifacts(
     **operation(
         None,
         404,
+        410,
         scope=Scope.CONTENT,
         response_class=Response,
         also={

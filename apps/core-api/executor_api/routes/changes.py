@@ -35,7 +35,9 @@ _LOCATION: Any = {
 
 
 def _change(scope: Scope) -> dict[str, Any]:
-    return operation(schemas.Accepted, 404, 409, 413, 415, 507, scope=scope, status_code=202, also=_LOCATION)
+    return operation(
+        schemas.Accepted, 404, 409, 410, 413, 415, 507, scope=scope, status_code=202, also=_LOCATION
+    )
 
 
 def _accepted(done: dict[str, Any]) -> Response:

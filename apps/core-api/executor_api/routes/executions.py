@@ -125,6 +125,7 @@ def get_execution(
             "approval": answers.document(store.get_approval(execution_id)),
             "links": [answers.link(link) for link in store.list_links(execution_id)],
             "artifact_path": record.artifact_path,
+            "payload_dropped_at": found.dropped_at(execution_id),
         }
     )
 
@@ -154,15 +155,17 @@ def execution_events(
 
 @router.get(
     "/executions/{execution_id:segment}/diff",
-    **operation(schemas.ExecutionDiff, 404, scope=Scope.CONTENT, also=NOT_MODIFIED),
+    **operation(schemas.ExecutionDiff, 404, 410, scope=Scope.CONTENT, also=NOT_MODIFIED),
 )
 def execution_diff(
     request: Request, execution_id: ExecutionId, query: Annotated[schemas.NoQuery, Query()]
 ) -> Response:
     """What the execution changed or meant to change, as a diff in git's form."""
     require(request, Scope.CONTENT)
-    store = served(request).store
+    found = served(request)
+    store = found.store
     changeset = store.get_changeset(execution_id)
+    found.refuse_dropped(execution_id)
     if changeset is None:
         raise ArtifactNotFound(execution_id, "changeset")
     patch = render_diff(changeset.changes, lambda digest: store.get_content(execution_id, digest))

@@ -6,6 +6,7 @@ from executor.testing.contract.events import EventContract
 from executor.testing.contract.graph import GraphContract
 from executor.testing.contract.importing import ImportContract
 from executor.testing.contract.lists import ListContract
+from executor.testing.contract.payloads import PayloadContract
 from executor.testing.contract.recording import RecordingContract
 from executor.testing.contract.results import ResultContract
 from executor.testing.contract.tokens import TokenContract
@@ -18,6 +19,7 @@ class StoreContract(
     EventContract,
     DocumentContract,
     ApprovalContract,
+    PayloadContract,
     ResultContract,
     TokenContract,
     ImportContract,
