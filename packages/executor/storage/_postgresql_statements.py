@@ -203,6 +203,30 @@ SELECT_CONTENT: Final = 'SELECT contents.content  FROM executions CROSS JOIN con
 def select_content(*, execution_id: str, sha256: str) -> Bound:
     return SELECT_CONTENT, (execution_id, sha256)
 
+SELECT_DROPPED: Final = "SELECT execution_events.event, execution_events.execution_id, execution_events.correlation_id, execution_events.seq, execution_events.timestamp, execution_events.data, execution_events.position  FROM execution_events  WHERE execution_events.execution_id = %s::VARCHAR AND execution_events.event = 'payload_dropped' ORDER BY execution_events.seq   LIMIT 1"
+def select_dropped(*, execution_id: str) -> Bound:
+    return SELECT_DROPPED, (execution_id,)
+
+SELECT_PAYLOAD_STATES: Final = "SELECT executions.execution_id, coalesce(executions.correlation_id, executions.execution_id) AS coalesce_1, (SELECT min(execution_events.timestamp) AS min_1  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event = 'payload_dropped') AS anon_1, CASE WHEN (executions.status IN ('cancelled', 'completed', 'failed', 'rolled_back')) THEN 0 ELSE 1 END AS anon_2, CASE WHEN (EXISTS (SELECT 1  FROM executions AS later  WHERE later.parent_execution_id = executions.execution_id AND later.status IN ('applying', 'backing_up', 'health_checking', 'pending', 'validating', 'verifying'))) THEN 1 ELSE 0 END AS anon_3, CASE WHEN (EXISTS (SELECT 1  FROM approvals  WHERE approvals.correlation_id = coalesce(executions.correlation_id, executions.execution_id) AND approvals.checksum = executions.checksum AND approvals.expires_at > %s::VARCHAR)) THEN 1 ELSE 0 END AS anon_4  FROM executions  WHERE executions.execution_id = ANY(%s::VARCHAR::TEXT[])"
+def select_payload_states(*, now: str, values: str) -> Bound:
+    return SELECT_PAYLOAD_STATES, (now, values)
+
+SELECT_PAYLOAD_USERS: Final = "SELECT executions.execution_id, executions.changeset_id  FROM executions  WHERE executions.correlation_id = %s::VARCHAR AND executions.execution_id IS NOT NULL AND (SELECT min(execution_events.timestamp) AS min_1  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event = 'payload_dropped') IS NULL UNION ALL SELECT executions.execution_id, executions.changeset_id  FROM executions  WHERE executions.execution_id = %s::VARCHAR AND executions.correlation_id IS NULL AND (SELECT min(execution_events.timestamp) AS min_1  FROM execution_events  WHERE execution_events.execution_id = executions.execution_id AND execution_events.event = 'payload_dropped') IS NULL"
+def select_payload_users(*, correlation_id: str) -> Bound:
+    return SELECT_PAYLOAD_USERS, (correlation_id, correlation_id)
+
+SELECT_CHANGESET_DOCUMENTS: Final = 'SELECT changesets.changeset_id, changesets.document  FROM changesets  WHERE changesets.changeset_id = ANY(%s::VARCHAR::TEXT[]) AND changesets.correlation_id = %s::VARCHAR'
+def select_changeset_documents(*, values: str, correlation_id: str) -> Bound:
+    return SELECT_CHANGESET_DOCUMENTS, (values, correlation_id)
+
+SELECT_CONTENT_SIZES: Final = 'SELECT contents.sha256, length(contents.content) AS length_1  FROM contents  WHERE contents.sha256 = ANY(%s::VARCHAR::TEXT[]) AND contents.correlation_id = %s::VARCHAR'
+def select_content_sizes(*, values: str, correlation_id: str) -> Bound:
+    return SELECT_CONTENT_SIZES, (values, correlation_id)
+
+DELETE_CONTENTS: Final = 'DELETE FROM contents WHERE contents.sha256 = ANY(%s::VARCHAR::TEXT[]) AND contents.correlation_id = %s::VARCHAR'
+def delete_contents(*, values: str, correlation_id: str) -> Bound:
+    return DELETE_CONTENTS, (values, correlation_id)
+
 MOVE_AWAITING: Final = "UPDATE executions SET status=%s::VARCHAR WHERE executions.execution_id = %s::VARCHAR AND executions.status = 'pending' AND executions.verdict = 'need_approval' RETURNING coalesce(executions.correlation_id, executions.execution_id) AS coalesce_1"
 def move_awaiting(*, status: str, execution_id: str) -> Bound:
     return MOVE_AWAITING, (status, execution_id)
