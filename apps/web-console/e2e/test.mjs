@@ -227,6 +227,22 @@ describe("what people come for", () => {
     await page.close();
   });
 
+  it("two attempts: how they came out, and the lines in which their changes differ", async () => {
+    const page = await open(known.paths.chain);
+    assert.match(await page.getByRole("row", { name: /^Step verify/ }).innerText(), /failed[^]*completed/);
+    const ledger = page.getByRole("region", { name: "ledger.py" });
+    const differing = () => ledger.locator(".pair[data-differs=true]").allInnerTexts();
+    assert.deepEqual((await differing()).map((text) => text.replace(/\s+/g, " ")), ["A 19 + return cents + round(cents * percent / 100) B 19 + return cents + (cents * percent + 50) // 100"]);
+    const rows = await ledger.locator(".pair").count();
+    await ledger.getByRole("button", { name: /lines in which nothing differs/ }).click();
+    assert.ok((await ledger.locator(".pair").count()) > rows);
+    await page.getByRole("button", { name: "Swap" }).click();
+    await page.waitForURL(/left=/);
+    await ledger.getByText("(cents * percent + 50) // 100").first().waitFor();
+    assert.match((await differing())[0], /A[^]*50\) \/\/ 100[^]*B[^]*round\(/);
+    await page.close();
+  });
+
   it("what happens elsewhere is shown within a moment, and all tabs share one stream", async () => {
     const streams = [];
     const use = await browser.newContext();

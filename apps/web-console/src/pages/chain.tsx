@@ -1,9 +1,8 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, useState, type JSX } from "react";
+import { lazy, Suspense, useEffect, useMemo, useRef, useState, type JSX } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 
-import { Problem } from "../api/client";
-import { useChain, useDetail, useDiff } from "../api/queries";
+import { useChain } from "../api/queries";
 import type { Summary } from "../api/types";
 import { attempts, type Attempts } from "../lib/attempts";
 import { forest, rows } from "../lib/forest";
@@ -13,9 +12,11 @@ import { oneLine, plain } from "../lib/text";
 import { bar, span } from "../lib/timeline";
 import { duration, ordinal, plural } from "../lib/time";
 import { Icon } from "../ui/icon";
-import { Awaited, Badge, Card, Copy, Empty, Id, Status, Text, Time, Took, Trouble } from "../ui/kit";
+import { Awaited, Badge, Card, Copy, Empty, Loading, Side, Text, Took, Trouble } from "../ui/kit";
 import { TreeRow, treeKeys } from "../ui/tree";
 import { useTitle } from "../ui/frame";
+
+const Comparison = lazy(async () => ({ default: (await import("./compare")).Comparison }));
 
 const ROW = 36;
 // So many are loaded without being asked for; more by the button.
@@ -163,7 +164,7 @@ function Gantt({ nodes }: { nodes: readonly Summary[] }): JSX.Element {
   });
   if (nodes.length === 0) return <Empty icon="chain" title="This chain is empty" />;
   return (
-    <div className="gantt" ref={box} role="tree" aria-label="Executions of the chain" onKeyDown={keys} style={{ height: Math.min(shown.length * ROW + 2, 560) }}>
+    <div className="gantt" ref={box} role="tree" aria-label="Executions of the chain" onKeyDown={keys} style={{ height: Math.min(shown.length * ROW, 560) }}>
       <div style={{ height: virtual.getTotalSize(), position: "relative" }} role="presentation">
         {virtual.getVirtualItems().map((item) => {
           const row = shown[item.index];
@@ -175,6 +176,7 @@ function Gantt({ nodes }: { nodes: readonly Summary[] }): JSX.Element {
             <div
               key={node.execution_id}
               className="gantt-row"
+              data-last={item.index === shown.length - 1}
               role="treeitem"
               aria-level={row.level + 1}
               aria-setsize={-1}
@@ -212,12 +214,10 @@ function Compare({ nodes }: { nodes: readonly Summary[] }): JSX.Element {
   const tried = groups.find((group) => group.members.length > 1)?.members ?? [];
   const left = params.get("left") ?? tried[0]?.execution_id ?? "";
   const right = params.get("right") ?? tried.at(-1)?.execution_id ?? "";
-  const choose = (side: "left" | "right", id: string): void =>
-    setParams((known) => {
-      const next = new URLSearchParams(known);
-      next.set(side, id);
-      return next;
-    }, { replace: true });
+  const set = (changed: Readonly<Record<string, string>>): void =>
+    setParams((known) => new URLSearchParams({ ...Object.fromEntries(known), ...changed }), { replace: true });
+  const choose = (side: "left" | "right", id: string): void => set({ [side]: id });
+  const swap = (one: string, other: string): void => set({ left: one, right: other });
   const none = (
     <option key="" value="" disabled>
       choose one
@@ -230,84 +230,30 @@ function Compare({ nodes }: { nodes: readonly Summary[] }): JSX.Element {
   ));
   return (
     <Card title="Compare two attempts">
-      <div className="card-body stack tight">
-        <div className="columns">
-          {(["left", "right"] as const).map((side) => (
-            <label key={side} className="field">
-              {side === "left" ? "This" : "with this"}
-              <select className="input" value={side === "left" ? left : right} onChange={(event) => choose(side, event.target.value)}>
-                {none}
-                {options}
-              </select>
-            </label>
-          ))}
-        </div>
+      <div className="choices">
+        {(["left", "right"] as const).map((side, index) => (
+          <label key={side} className="row">
+            <span className="visually-hidden">Attempt</span>
+            <Side index={index} />
+            <select className="input" value={side === "left" ? left : right} onChange={(event) => choose(side, event.target.value)}>
+              {none}
+              {options}
+            </select>
+          </label>
+        ))}
+        <button type="button" className="button" disabled={!left || !right} onClick={() => swap(right, left)}>
+          Swap
+        </button>
       </div>
-      {left && right && left !== right && <Comparison left={left} right={right} />}
-    </Card>
-  );
-}
-
-function Comparison({ left, right }: { left: string; right: string }): JSX.Element {
-  const details = [useDetail(left), useDetail(right)] as const;
-  const diffs = [useDiff(left), useDiff(right)] as const;
-  const failed = [...details, ...diffs].find((answer) => answer.error && !answer.data && !(answer.error instanceof Problem && answer.error.code === "artifact_not_found"));
-  const records = details.map((answer) => answer.data?.execution);
-  const paths = [...new Set(diffs.flatMap((answer) => answer.data?.files.map((file) => file.path) ?? []))].sort();
-  const fact = (name: string, show: (record: NonNullable<(typeof records)[number]>) => JSX.Element | string): JSX.Element => (
-    <tr>
-      <th scope="row">{name}</th>
-      {records.map((record, index) => (
-        <td key={index} className="any">
-          {record ? show(record) : "…"}
-        </td>
-      ))}
-    </tr>
-  );
-  return (
-    <>
-      <table className="table">
-        <tbody>
-          {fact("Execution", (record) => (
-            <Link className="link" to={`/executions/${encodeURIComponent(record.execution_id)}`}>
-              <Id id={record.execution_id} />
-            </Link>
-          ))}
-          {fact("Outcome", (record) => <Status of={record} />)}
-          {fact("Error", (record) => <Text>{oneLine(record.error_message, 300) || "none"}</Text>)}
-          {fact("Started", (record) => <Time at={record.started_at} />)}
-          {fact("Took", (record) => <Took of={record} />)}
-          {fact("Change", (record) => (records[0]?.checksum === records[1]?.checksum ? "the same" : <code>{record.checksum.slice(0, 12)}</code>))}
-          {paths.map((path) => {
-            const files = diffs.map((answer) => answer.data?.files.find((file) => file.path === path));
-            const same = files[0] && files[1] && files[0].new_sha256 === files[1].new_sha256 && files[0].operation === files[1].operation;
-            return (
-              <tr key={path}>
-                <th scope="row" className="any">
-                  <code>{plain(path)}</code>
-                </th>
-                {files.map((file, index) => (
-                  <td key={index}>
-                    {file === undefined ? (
-                      <span className="dim">not touched</span>
-                    ) : (
-                      <span className="row wrap">
-                        {file.operation} <span className="plus">+{file.lines_added ?? 0}</span> <span className="minus">−{file.lines_removed ?? 0}</span>
-                        {same ? <Badge>the same</Badge> : files[1 - index] && <Badge tone="amber">differs</Badge>}
-                      </span>
-                    )}
-                  </td>
-                ))}
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-      {failed?.error && (
-        <div className="card-body">
-          <Trouble error={failed.error} again={() => void failed.refetch()} />
-        </div>
+      {left && right && left !== right ? (
+        <Suspense fallback={<Loading rows={6} />}>
+          <Comparison left={left} right={right} />
+        </Suspense>
+      ) : (
+        <Empty icon="chain" title={left && left === right ? "This is one attempt" : "Choose two attempts"}>
+          <p>Their outcomes are shown beside each other, and the lines in which their changes differ.</p>
+        </Empty>
       )}
-    </>
+    </Card>
   );
 }

@@ -1,41 +1,19 @@
 import { useMemo, useState, type JSX } from "react";
-import { Diff, Hunk, parseDiff, type ChangeData, type FileData, type ViewType } from "react-diff-view";
+import { Diff, Hunk, type ViewType } from "react-diff-view";
 import { useSearchParams } from "react-router";
 
 import { Problem } from "../api/client";
 import { useDiff } from "../api/queries";
 import type { ChangedFile, Detail, Diff as Answer } from "../api/types";
+import { patches, type Patch } from "../lib/patch";
 import type { Tone } from "../lib/status";
 import { plain } from "../lib/text";
 import { plural } from "../lib/time";
 import { Icon } from "../ui/icon";
 import { Awaited, Badge, Card, Empty } from "../ui/kit";
 
-const LINE = 2_000;
 // A file with more changed lines is drawn when it is asked for.
 const MANY = 600;
-
-function fit(change: ChangeData): ChangeData {
-  const shown = plain(change.content.slice(0, LINE));
-  return { ...change, content: change.content.length > LINE ? `${shown} … ${change.content.length - LINE} more characters` : shown };
-}
-
-interface Drawn {
-  readonly file: FileData;
-  readonly lines: number;
-}
-
-function drawn(diff: string): Drawn[] {
-  if (!diff.trim()) return [];
-  return parseDiff(diff, { nearbySequences: "zip" }).map((file) => {
-    const hunks = file.hunks.map((hunk) => ({ ...hunk, changes: hunk.changes.map(fit) }));
-    return { file: { ...file, hunks }, lines: hunks.reduce((sum, hunk) => sum + hunk.changes.length, 0) };
-  });
-}
-
-function pathOf(file: FileData): string {
-  return file.type === "delete" ? file.oldPath : file.newPath;
-}
 
 export function Changes({ id, detail, only = false }: { id: string; detail: Detail; only?: boolean }): JSX.Element {
   const answer = useDiff(id);
@@ -64,7 +42,7 @@ export function Changes({ id, detail, only = false }: { id: string; detail: Deta
 function Shown({ diff, detail, only }: { diff: Answer; detail: Detail; only: boolean }): JSX.Element {
   const [params, setParams] = useSearchParams();
   const view: ViewType = params.get("diff") === "split" ? "split" : "unified";
-  const files = useMemo(() => drawn(diff.diff), [diff.diff]);
+  const drawn = useMemo(() => patches(diff.diff), [diff.diff]);
   const change = (next: ViewType): void =>
     setParams((known) => {
       const changed = new URLSearchParams(known);
@@ -118,7 +96,7 @@ function Shown({ diff, detail, only }: { diff: Answer; detail: Detail; only: boo
         )}
         <div>
           {diff.files.map((file) => (
-            <File key={file.path} file={file} drawn={files.find((each) => pathOf(each.file) === file.path)} view={view} />
+            <File key={file.path} file={file} drawn={drawn.get(file.path)} view={view} />
           ))}
         </div>
       </div>
@@ -136,7 +114,7 @@ function Counts({ file }: { file: ChangedFile }): JSX.Element {
 
 const TONES: Readonly<Record<string, Tone>> = { create: "green", update: "blue", delete: "red" };
 
-function File({ file, drawn: shown, view }: { file: ChangedFile; drawn: Drawn | undefined; view: ViewType }): JSX.Element {
+function File({ file, drawn: shown, view }: { file: ChangedFile; drawn: Patch | undefined; view: ViewType }): JSX.Element {
   const [asked, setAsked] = useState(false);
   const hidden = shown !== undefined && shown.lines > MANY && !asked;
   return (

@@ -82,6 +82,17 @@ export function Id({ id }: { id: string }): JSX.Element {
   );
 }
 
+export const SIDES = ["A", "B"] as const;
+
+/** Which of two that are compared. */
+export function Side({ index }: { index: number }): JSX.Element {
+  return (
+    <span className="side-letter" data-side={SIDES[index]}>
+      {SIDES[index]}
+    </span>
+  );
+}
+
 export function Copy({ text, label, children }: { text: string; label: string; children?: ReactNode }): JSX.Element {
   const [copied, setCopied] = useState(false);
   useEffect(() => {

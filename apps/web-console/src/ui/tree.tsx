@@ -15,7 +15,7 @@ export function Guides({ row }: { row: Row<Summary> }): JSX.Element {
   const lines = row.lines.slice(-12);
   return (
     <span className="guides" aria-hidden="true">
-      {lines.slice(1).map((goesOn, index) => (
+      {lines.map((goesOn, index) => (
         <span key={index} className="guide" data-line={goesOn} />
       ))}
       {row.level > 0 && <span className={row.last ? "guide elbow last" : "guide elbow"} />}
