@@ -20,8 +20,9 @@ from executor import __version__
 from executor.errors import ExecutorError, InvalidPolicy, SchemaOutdated
 from executor.host.git import find_workspace
 from executor.host.journal import find_journals
+from executor.host.outbox import Outbox
 from executor.host.presence import abandoned
-from executor.host.settings import CONFIG_FILE, load_checks, load_health_checks, load_policy
+from executor.host.settings import CONFIG_FILE, load_checks, load_health_checks, load_notify, load_policy
 from executor.migrations.facts import DatabaseFacts, facts
 from executor.migrations.inspection import Status, check, status
 from executor.migrations.target import DIRECT_URL_VARIABLE, URL_VARIABLE, DatabaseTarget
@@ -202,9 +203,11 @@ def _look_at_config(found: Diagnosis, root: Path) -> None:
     """Names only: command lines and addresses may hold what is nobody's business."""
     source = f"{STATE_DIRECTORY}/{CONFIG_FILE}"
     try:
-        names = {
+        notify = load_notify(root)
+        names: dict[str, list[str]] = {
             "checks": list(load_checks(root)),
             "health": [check.name for check in load_health_checks(root)],
+            "notify": [*notify.on] if notify is not None else [],
         }
     except ExecutorError as error:
         found.wrong(error.code, str(error), f"mend {source}; without it there are no settings but defaults")
@@ -232,10 +235,32 @@ def _look_at_state(found: Diagnosis, state: Path) -> None:
             f"{len(dead)} execution{'s' * (len(dead) > 1)} ended with the process: {', '.join(dead[:5])}",
             "executor recover",
         )
+    _look_at_outbox(found, Outbox(state))
     unowned = sorted(set(journals) - set(dead))
     if unowned:
         found.note(
             "journal", f"changes in progress: {', '.join(unowned[:5])}", "executor list --status applying"
+        )
+
+
+def _look_at_outbox(found: Diagnosis, outbox: Outbox) -> None:
+    source = f"{STATE_DIRECTORY}/{CONFIG_FILE}"
+    tried = [letter for letter in outbox.pending() if letter.tries]
+    if tried:
+        last = tried[-1]
+        found.note(
+            "undelivered",
+            f"{len(tried)} notification{'s' * (len(tried) > 1)} could not be delivered yet; {last.delivery_id}: "
+            f"{last.error}",
+            f"mend [notify] in {source}, or who it names; every start of Executor tries again, for a day",
+        )
+    dropped = outbox.dropped()
+    if dropped:
+        found.note(
+            "notifications_dropped",
+            f"{len(dropped)} notification{'s' * (len(dropped) > 1)} of the last week could not be delivered for a "
+            f"day and will not be: {', '.join(dropped[:5])}",
+            f"mend [notify] in {source}; the executions themselves are recorded: executor list",
         )
 
 

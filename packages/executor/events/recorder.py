@@ -86,14 +86,15 @@ class EventRecorder:
         return [event for event in events if event.seq < until]
 
     def _redact(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: _redact_value(value, self._redactor) for key, value in data.items()}
+        return {key: redact_value(value, self._redactor) for key, value in data.items()}
 
 
-def _redact_value(value: Any, redactor: Redactor) -> Any:
+def redact_value(value: Any, redactor: Redactor) -> Any:
+    """`value`, of JSON's kinds, with every text in it redacted; names of fields stay."""
     if isinstance(value, str):
         return redactor.redact(value)
     if isinstance(value, list | tuple):
-        return [_redact_value(item, redactor) for item in value]
+        return [redact_value(item, redactor) for item in value]
     if isinstance(value, Mapping):
-        return {key: _redact_value(item, redactor) for key, item in value.items()}
+        return {key: redact_value(item, redactor) for key, item in value.items()}
     return value

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,7 +17,7 @@ from executor.host.environment import check_name
 from executor.models.command_line import split_command
 from executor.models.plan import HealthCheck, HealthKind
 
-CONFIG_TABLES: Final = ("capture", "checks", "health", "retention")
+CONFIG_TABLES: Final = ("capture", "checks", "health", "notify", "retention")
 
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
 _Status = Annotated[int, Meta(ge=100, le=599)]
@@ -39,6 +39,20 @@ class _Health(Struct, forbid_unknown_fields=True, kw_only=True):
     interval: _Seconds = 1.0
     timeout: _Seconds = 5.0
     deadline: _Seconds = 60.0
+    env: list[str] = msgspec.field(default_factory=list)
+
+
+class NotifySettings(Struct, forbid_unknown_fields=True, kw_only=True):
+    """`[notify]`: exactly one of `command`, `webhook` and `webhook_env` says who is told."""
+
+    on: list[Literal["need_approval", "rolled_back", "recovered", "failed", "completed"]] = msgspec.field(
+        default_factory=lambda: ["need_approval", "rolled_back", "recovered"]
+    )
+    command: list[str] = msgspec.field(default_factory=list)
+    webhook: str | None = None
+    webhook_env: str | None = None
+    secret_env: str | None = None
+    timeout: Annotated[float, Meta(gt=0, le=20)] = 10.0
     env: list[str] = msgspec.field(default_factory=list)
 
 
@@ -94,6 +108,56 @@ def read_retention(settings: Mapping[str, Any], name: str) -> tuple[int | None, 
     except msgspec.ValidationError as cause:
         raise InvalidSettings(f"{name}: [retention] {_told(str(cause))}") from cause
     return table.keep_days, table.keep_count
+
+
+def read_notify(settings: Mapping[str, Any], name: str) -> NotifySettings | None:
+    """`[notify]`; None when nobody is to be told. Raises InvalidSettings."""
+    if "notify" not in settings:
+        return None
+    where = f"{name}: [notify]"
+    try:
+        found = msgspec.convert(settings["notify"], NotifySettings)
+        _check_notify(found)
+    except msgspec.ValidationError as cause:
+        raise InvalidSettings(f"{where}: {_told(str(cause))}") from cause
+    except (ValueError, InvalidSettings) as cause:
+        raise InvalidSettings(f"{where}: {cause}") from cause
+    return found
+
+
+def _check_notify(found: NotifySettings) -> None:
+    """Raises ValueError and InvalidSettings."""
+    given = [kind for kind in (found.command, found.webhook, found.webhook_env) if kind]
+    if len(given) != 1:
+        raise ValueError("give exactly one of command, webhook and webhook_env")
+    if found.command and found.secret_env is not None:
+        raise ValueError("secret_env signs what is sent to a webhook")
+    if found.env and not found.command:
+        raise ValueError("env belongs to command")
+    if any("\0" in word for word in found.command) or (found.command and not found.command[0]):
+        raise ValueError('command: give a program and its arguments, such as ["notify-send", "Executor"]')
+    if found.webhook is not None and (problem := webhook_problem(found.webhook)) is not None:
+        raise ValueError(f"webhook: {problem}")
+    for variable in (found.webhook_env, found.secret_env, *found.env):
+        if variable is not None:
+            check_name(variable)
+
+
+def webhook_problem(url: str) -> str | None:
+    """Why nothing can be sent to `url`; None when it can. Plain http stays on this machine."""
+    advice = "give a URL such as https://example.com/hook, without a user"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return advice
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        return advice
+    if any(character.isspace() or not character.isprintable() for character in url) or not url.isascii():
+        return advice
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return "http is for this machine only; others could read and change it on the way: give https"
+    return None
 
 
 def read_health(settings: Mapping[str, Any], name: str) -> list[HealthCheck]:

@@ -25,6 +25,7 @@ from executor.errors import (
     InvalidState,
     LockHeld,
     PayloadDropped,
+    RollbackIncomplete,
     TryAgain,
     Unavailable,
     UnsafePath,
@@ -43,6 +44,7 @@ from executor.host.capture import capture, capture_environment
 from executor.host.environment import DATABASE, INSIDE, WORKSPACE, Link, check_environment
 from executor.host.git import git_facts
 from executor.host.journal import leaves_journal
+from executor.host.notify import Notifier
 from executor.host.presence import Presence, abandoned, any_marks, clear, is_live, present
 from executor.host.recovery import Recovery, recover
 from executor.host.scratch import ScratchCopy, remove_scratch
@@ -116,6 +118,14 @@ class HostExecutor:
         self.tree: Final = WorkspaceTree(self.root, self.state)
         self._redactor: Final = Redactor(self._environ)
         self._clock: Final = clock
+        self._notifier: Final = Notifier(
+            self.root,
+            self.state,
+            store=self.store,
+            environ=self._environ,
+            redactor=self._redactor,
+            clock=clock,
+        )
 
     @property
     def policy(self) -> Policy:
@@ -216,6 +226,7 @@ class HostExecutor:
         Raises what `execute` and `propose` raise, and InvalidSettings.
         """
         links = load_linked_folders(self.root)
+        self._notifier.check()
         execution_id = new_execution_id()
         folder = ArtifactFolder(self.state, execution_id)
         folder.create()
@@ -447,6 +458,7 @@ class HostExecutor:
 
         Without room for the documents there is no attempt: the execution has ended as failed.
         """
+        self._notifier.check()
         execution_id = execution_id or new_execution_id()
         if self.store.get_execution(execution_id) is not None:
             raise ExecutionExists(execution_id, ("content",))
@@ -753,6 +765,7 @@ class HostExecutor:
         What belongs to another workspace, or to one that stays in use for `wait_seconds`, is left for later.
         Raises WorkspaceUnwritable when one cannot be read or written, after all others are in order.
         """
+        self._notifier.resume()
         if not any_marks(self.state):
             return []
         done: list[Recovery] = []
@@ -762,6 +775,7 @@ class HostExecutor:
                 if presence.workspace_id != self.store.workspace_id:
                     continue
                 remove_scratch(self.state, presence.execution_id)
+                before = self.store.get_execution(presence.execution_id)
                 try:
                     recovery = recover(presence, self._surroundings(), wait_seconds=wait_seconds)
                 except WorkspaceUnwritable as cause:
@@ -770,11 +784,19 @@ class HostExecutor:
                     continue
                 if recovery is not None:
                     done.append(recovery)
+                    self._tell_recovered(before, recovery)
                     if recovery.settled:
                         clear(self.state, presence.execution_id)
         if refused is not None:
             raise refused
         return done
+
+    def _tell_recovered(self, before: ExecutionRecord | None, recovery: Recovery) -> None:
+        """Before the mark goes: whoever is killed in between tells it once more, under the same id."""
+        after = self.store.get_execution(recovery.execution_id)
+        if after is not None and (after.ended or after.awaiting_approval):
+            mended = after.error_code == RollbackIncomplete.code and recovery.complete
+            self._notifier.tell(after, recovered=mended or after != before)
 
     def _failed(self, execution_id: str) -> ExecutionRecord:
         """One that can be tried again. Raises ExecutionNotFound, WrongWorkspace, InvalidState."""
@@ -891,6 +913,8 @@ class HostExecutor:
         except WorkspaceUnwritable as cause:
             # It has come out as the record says; to report anything else for want of the copy would be untrue.
             logger.warning("the artifacts of %s are incomplete: %s", execution_id, cause)
+        if record.ended or record.awaiting_approval:
+            self._notifier.tell(record)
         return record
 
     def _covering(

@@ -15,6 +15,7 @@ from executor.host.files import reporting
 from executor.storage.location import STATE_DIRECTORY, create_state_directory
 
 if TYPE_CHECKING:
+    from executor.host.config import NotifySettings
     from executor.models.plan import HealthCheck
 
 POLICY_FILE: Final = "policy.yaml"
@@ -49,6 +50,17 @@ _CONFIG: Final = """\
 # interval = 1.0            # seconds between two tries
 # timeout = 5.0             # seconds a try may take
 # deadline = 60.0           # seconds all of them may take
+
+# Who is told when an execution needs a person, was rolled back, or was recovered after a crash: a command that
+# gets the notification as JSON on standard input, or a webhook. It is delivered beside the execution.
+# [notify]
+# on = ["need_approval", "rolled_back", "recovered"]   # also: "failed", "completed"
+# command = ["notify-send", "Executor"]
+# env = []                  # variables the command sees besides harmless ones
+# webhook = "https://example.com/hook"
+# webhook_env = "HOOK_URL"  # in place of webhook: the variable that holds the URL, where that is a secret
+# secret_env = "HOOK_SECRET"   # the variable that holds the key the webhook is signed with
+# timeout = 10.0            # seconds a try may take
 """
 
 
@@ -114,6 +126,16 @@ def load_health_checks(root: Path) -> list[HealthCheck]:
     from executor.host.config import read_health
 
     return read_health(settings, _CONFIG_NAME)
+
+
+def load_notify(root: Path) -> NotifySettings | None:
+    """`[notify]` of `config.toml`; None when nobody is to be told. Raises InvalidSettings."""
+    settings = _config(root)
+    if not settings:
+        return None
+    from executor.host.config import read_notify
+
+    return read_notify(settings, _CONFIG_NAME)
 
 
 def _config(root: Path) -> dict[str, Any]:
