@@ -254,6 +254,7 @@ class TestGraph:
             ("/executions/gone/lineage", "execution_not_found"),
             ("/executions/gone/events", "execution_not_found"),
             ("/executions/gone/artifacts", "execution_not_found"),
+            ("/executions/gone/replay", "execution_not_found"),
             ("/executions/gone/artifacts/a", "execution_not_found"),
             ("/executions/gone/diff", "execution_not_found"),
             ("/executions/correlation/gone", "correlation_not_found"),
@@ -297,6 +298,7 @@ class TestOne:
             f"/executions/{good}/events": schemas.ExecutionEvents,
             f"/executions/{good}/artifacts": schemas.ExecutionArtifacts,
             f"/executions/{good}/diff": schemas.ExecutionDiff,
+            f"/executions/{broken}/replay?log_lines=5": schemas.ExecutionReplay,
             f"/executions/correlation/{broken}": schemas.CorrelationChain,
             "/workspaces": schemas.Workspaces,
             "/readyz": schemas.Readiness,
@@ -367,6 +369,25 @@ class TestOne:
         assert good.startswith("exec_")
         assert json.loads(plan.content)["plan_id"].startswith("plan_")
 
+    def test_a_replay_is_what_the_command_line_tells(self, repository: Repository) -> None:
+        """Logs need a session, the rest does not; no artifacts, no story."""
+        with client(repository.root) as api:
+            (good, broken) = shown(api.get("/executions"))
+            path = f"/executions/{broken}/replay"
+            open_to_all = api.get(path).json()
+            refused = problem_of(api.get(path, params={"log_lines": 1}))
+            sign_in(api)
+            (log,) = api.get(path, params={"log_lines": 3}).json()["logs"]
+            none = api.get(f"/executions/{good}/replay", params={"log_lines": 3}).json()["logs"]
+
+        told = repository.run("show", "--replay", broken, "--json").json
+        assert {**told, "logs": []} == open_to_all
+        assert open_to_all["complete"]
+        assert (401, "unauthorized") == refused
+        whole = repository.run("logs", broken, "--json").json["logs"][0]["text"]
+        assert ("steps/04-verify.log", whole.splitlines()[-3:]) == (log["name"], log["lines"])
+        assert [] == none
+
     def test_an_artifact_is_served_whole_or_its_end(self, repository: Repository, api: TestClient) -> None:
         sign_in(api)
         (_, broken) = shown(api.get("/executions"))
@@ -421,6 +442,9 @@ def test_what_gc_dropped_is_gone_and_the_rest_is_there(tmp_path: Path) -> None:
             assert (410, "payload_dropped") == problem_of(api.get(path + end)), end
         assert (404, "artifact_not_found") == problem_of(api.get(f"{path}/artifacts/other"))
         assert 200 == api.get(f"{path}/artifacts/plan.json").status_code
+        story = api.get(f"{path}/replay", params={"log_lines": 9}).json()
+        assert (False, [], 1) == (story["complete"], story["logs"], len(story["gaps"]))
+        assert events["events"] == story["events"]
         retried = api.post(f"{path}/retry", json={}, headers={"Origin": BASE})
         assert (410, "payload_dropped") == problem_of(retried)
 
@@ -463,3 +487,4 @@ class TestOddities:
         assert [] == api.get("/executions/lost/artifacts").json()["artifacts"]
         assert (404, "artifact_not_found") == problem_of(api.get("/executions/lost/artifacts/plan.json"))
         assert (404, "artifact_not_found") == problem_of(api.get("/executions/lost/diff"))
+        assert (404, "artifact_not_found") == problem_of(api.get("/executions/lost/replay"))

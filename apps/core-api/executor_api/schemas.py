@@ -153,6 +153,17 @@ class ArtifactQuery(BaseModel):
     )
 
 
+class ReplayQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    log_lines: int = Field(
+        0,
+        ge=0,
+        le=MAX_FAMILY,
+        description="So many of the last lines of each failing step's log, too; needs the scope `content`.",
+    )
+
+
 class NoQuery(BaseModel):
     """An operation without parameters; one that is given is a mistake."""
 
@@ -425,6 +436,27 @@ class ExecutionEvents(BaseModel):
     execution_id: str
     events: list[Event]
     last_seq: int
+
+
+class LogEnd(BaseModel):
+    """The last lines of a log."""
+
+    name: str = Field(examples=["steps/04-verify.log"])
+    lines: list[str]
+
+
+class ExecutionReplay(BaseModel):
+    """What the artifacts alone tell. `gaps` says, a sentence each, what they cannot tell; none when complete."""
+
+    execution_id: str
+    complete: bool
+    gaps: list[str]
+    execution: dict[str, Any] | None = Field(description="execution.json; null when missing or damaged")
+    plan: dict[str, Any] | None = Field(description="plan.json")
+    decision: dict[str, Any] | None = Field(description="decision.json")
+    events: list[Event]
+    artifacts: list[str]
+    logs: list[LogEnd] = Field(description="Of the failing steps; empty unless `log_lines` asks for them.")
 
 
 class Artifact(BaseModel):

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from executor.cli.application import Application
 from executor.cli.text import local_time, one_line, plural, safe
-from executor.errors import ArtifactNotFound
-from executor.models.execution import EventType
 from executor.models.times import parse_time
 
 if TYPE_CHECKING:
@@ -26,18 +24,7 @@ def show_replay(app: Application, text: str, *, as_json: bool) -> None:
 
     story = replay(state_directory(app.root), text)
     if as_json:
-        app.print_json(
-            {
-                "execution_id": story.execution_id,
-                "complete": story.complete,
-                "gaps": list(story.gaps),
-                "execution": story.document("execution") or None,
-                "plan": story.document("plan") or None,
-                "decision": story.document("decision") or None,
-                "events": [event.to_dict() for event in story.events],
-                "artifacts": list(story.artifacts),
-            }
-        )
+        app.print_json(story.to_dict())
         return
     _print(app, story)
 
@@ -67,19 +54,10 @@ def _print(app: Application, story: Replay) -> None:
 
 
 def _print_failing_logs(app: Application, story: Replay) -> None:
-    for event in story.events:
-        if event.event != EventType.STEP_END or event.data.get("status") != "failed":
-            continue
-        step = str(event.data.get("step_name"))
-        for name in story.artifacts:
-            if name.startswith("steps/") and name.endswith(f"-{step}.log"):
-                try:
-                    lines = story.log(name).splitlines()
-                except ArtifactNotFound:
-                    continue
-                app.print(f"── {safe(name)}")
-                for line in lines[-_LOG_LINES:]:
-                    app.print(safe(line))
+    for name, lines in story.failing_logs(_LOG_LINES):
+        app.print(f"── {safe(name)}")
+        for line in lines:
+            app.print(safe(line))
 
 
 def _time(event: EventRecord) -> datetime | None:

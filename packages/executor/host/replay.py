@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from executor.errors import AmbiguousId, ArtifactNotFound, ExecutionNotFound
-from executor.host.artifacts import DROPPED, FOLDER, KEPT, ArtifactFolder
+from executor.host.artifacts import DROPPED, FOLDER, KEPT, STEP_LOGS, ArtifactFolder
 from executor.host.presence import safe_name
 from executor.models.execution import EventRecord, EventType
 
@@ -49,17 +50,43 @@ class Replay:
         """The text of a listed log. Raises ArtifactNotFound."""
         return _read(self.folder, name).decode("utf-8", "replace")
 
+    def failing_logs(self, lines: int) -> list[tuple[str, list[str]]]:
+        """The last lines of the log of each step that failed, by the name of the log."""
+        found = {}
+        for event in self.events:
+            if event.event != EventType.STEP_END or event.data.get("status") != "failed":
+                continue
+            ending = f"-{event.data.get('step_name')}.log"
+            for name in self.artifacts:
+                if name.startswith(f"{STEP_LOGS}/") and name.endswith(ending):
+                    # One that went since it was listed is not there.
+                    with suppress(ArtifactNotFound):
+                        found[name] = self.log(name).splitlines()[-lines:]
+        return list(found.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "execution_id": self.execution_id,
+            "complete": self.complete,
+            "gaps": list(self.gaps),
+            "execution": self.document("execution") or None,
+            "plan": self.document("plan") or None,
+            "decision": self.document("decision") or None,
+            "events": [event.to_dict() for event in self.events],
+            "artifacts": list(self.artifacts),
+        }
+
 
 def replay(state: Path, text: str) -> Replay:
     """The story of the execution meant: an id, its unique beginning or end, @last or @last-failed.
 
     Raises ExecutionNotFound and AmbiguousId.
     """
-    return _replay(state, _resolve(state, text))
+    return replay_folder(ArtifactFolder(state, _resolve(state, text)))
 
 
-def _replay(state: Path, execution_id: str) -> Replay:
-    folder = ArtifactFolder(state, execution_id)
+def replay_folder(folder: ArtifactFolder) -> Replay:
+    """The story of one execution, as far as its folder tells it; all gaps when there is none."""
     names = folder.names()
     gaps: list[str] = []
     documents = {}
@@ -75,7 +102,7 @@ def _replay(state: Path, execution_id: str) -> Replay:
         gaps.append(f"its logs and contents were dropped by gc on {dropped}")
     if not any(event.event == EventType.EXECUTION_END for event in events):
         gaps.append("no event says that it ended: it runs, waits, or was killed and not recovered yet")
-    return Replay(execution_id, tuple(events), documents, tuple(names), tuple(gaps), folder)
+    return Replay(folder.execution_id, tuple(events), documents, tuple(names), tuple(gaps), folder)
 
 
 def _document(
@@ -131,7 +158,7 @@ def _resolve(state: Path, text: str) -> str:
     if text in (_LAST, _LAST_FAILED):
         started = {}
         for execution_id in ids:
-            known = _replay(state, execution_id)
+            known = replay_folder(ArtifactFolder(state, execution_id))
             failed = known.document("execution").get("status") in ("failed", "rolled_back")
             if known.events and (failed or text == _LAST):
                 started[execution_id] = (known.events[0].timestamp, execution_id)

@@ -10,6 +10,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
+from executor.errors import ArtifactNotFound
+from executor.host.replay import replay_folder
 from executor.models.times import format_time
 from executor.models.token import Scope
 from executor_api import caching, schemas
@@ -46,6 +48,21 @@ def execution_artifacts(
             "payload_dropped_at": found.dropped_at(execution_id),
         }
     )
+
+
+@router.get("/executions/{execution_id:segment}/replay", **operation(schemas.ExecutionReplay, 404))
+def execution_replay(
+    request: Request, execution_id: ExecutionId, query: Annotated[schemas.ReplayQuery, Query()]
+) -> Response:
+    """The story of the execution from its artifacts alone. 404 when their folder is gone, or is on another host."""
+    require(request, Scope.CONTENT if query.log_lines else Scope.READ)
+    found = served(request)
+    folder = found.folder(found.record(execution_id))
+    if folder is None or not folder.exists():
+        raise ArtifactNotFound(execution_id, "events.jsonl")
+    story = replay_folder(folder)
+    ends = story.failing_logs(query.log_lines) if query.log_lines else []
+    return JSONAnswer({**story.to_dict(), "logs": [{"name": name, "lines": lines} for name, lines in ends]})
 
 
 @router.get(
