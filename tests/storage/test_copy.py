@@ -11,8 +11,8 @@ import pytest
 from executor.errors import CopyRefused, InvalidSettings, SchemaOutdated
 from executor.models.change import Changeset, FileChange, Operation, sha256
 from executor.models.token import TokenRecord
-from executor.storage import copy
-from executor.storage.copy import copy_database
+from executor.storage import bulk
+from executor.storage.copy import CopyReport, copy_database
 from executor.storage.store import ExecutionStore
 from executor.testing.contract.lists import random_rows
 from executor.testing.factories import finish, row, start
@@ -147,7 +147,7 @@ def test_an_interrupted_copy_goes_on_where_it_was(
         assert expected == answers(store)
 
 
-def _others(report: copy.CopyReport) -> int:
+def _others(report: CopyReport) -> int:
     return sum(table.rows for table in report.tables if table.name != "executions")
 
 
@@ -265,12 +265,12 @@ def test_a_copy_that_came_out_unequal_is_no_copy(
     source, target = place("sqlite"), place("postgresql")
     with opened(source, tmp_path) as store:
         fill(store)
-    insert = copy._ServerDatabase.insert
+    insert = bulk._ServerDatabase.insert
 
     def lossy(database: Any, table: Any, rows: Any) -> None:
         insert(database, table, rows[:-1] if table.name == "execution_links" else rows)
 
-    monkeypatch.setattr(copy._ServerDatabase, "insert", lossy)
+    monkeypatch.setattr(bulk._ServerDatabase, "insert", lossy)
 
     with pytest.raises(CopyRefused, match="execution_links has 0 rows"):
         copy_database(source, target)
