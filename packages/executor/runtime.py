@@ -29,6 +29,7 @@ from executor.host.environment import DATABASE
 from executor.host.executor import HostExecutor
 from executor.host.facts import gather_facts
 from executor.host.git import find_workspace
+from executor.host.kept_artifacts import KeptArtifacts
 from executor.host.origin import Origin, account_name, approval_refusal, find_origin, outer_workspace
 from executor.host.recovery import Recovery
 from executor.host.reports import check_report_path
@@ -162,6 +163,10 @@ class Runtime:
 
     def artifacts(self, execution_id: str) -> ArtifactFolder:
         return ArtifactFolder(self.state, execution_id)
+
+    def kept_artifacts(self, execution_id: str) -> KeptArtifacts:
+        """What can be read here of an execution, whichever host ran it."""
+        return KeptArtifacts(self.store, execution_id, self.artifacts(execution_id))
 
     @property
     def state(self) -> Path:

@@ -351,3 +351,19 @@ tokens: Final = Table(
     Column("valid_until", KEY),
     Column("revoked_at", KEY),
 )
+
+# version 9. What the command of a step printed: the redacted, capped text, compressed by zlib; `size` is that of
+# the text in bytes. `name` is what the artifact folder calls it.
+step_logs: Final = Table(
+    "step_logs",
+    metadata,
+    Column("correlation_id", KEY, nullable=False),
+    Column("execution_id", KEY, nullable=False),
+    Column("name", KEY, nullable=False),
+    Column("step_num", BIG, nullable=False),
+    Column("size", BIG, nullable=False),
+    Column("truncated", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", KEY, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("execution_id", "name", "correlation_id"),
+)

@@ -75,8 +75,9 @@ def test_the_payload_goes_and_the_node_stays(repository: Repository) -> None:
     assert {**looked, "dry_run": False} == done
     (drop,) = done["dropped"]
     assert (failed, ["changeset.json", "steps/04-verify.log"]) == (drop["execution_id"], drop["artifacts"])
-    assert done["bytes"] == drop["artifact_bytes"] + drop["content_bytes"] > 0
-    # Both attempts have the same contents: the later one keeps them.
+    assert done["bytes"] == drop["artifact_bytes"] + drop["content_bytes"] + drop["log_bytes"] > 0
+    # Both attempts have the same contents: the later one keeps them. Its log was its own.
+    assert (1, [(1,)]) == (drop["log_count"], rows(repository, "SELECT count(*) FROM step_logs"))
     assert (0, [], []) == (drop["content_count"], done["held"], done["finished"])
     assert KEPT == files(repository, failed)
     after = repository.run("show", failed, "--json").json

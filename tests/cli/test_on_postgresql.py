@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.api import client, sign_in
 from support.command import BROKEN_PATCH, GOOD_PATCH, Repository
 from support.postgres import connected, name_in
 
@@ -215,13 +214,34 @@ def test_a_server_that_is_away_is_named_without_its_password(ada: Repository) ->
         assert "hunter2secret" not in result.err + result.out
 
 
-def test_a_copy_of_the_artifacts_is_not_needed_to_read(ada: Repository) -> None:
-    """What another host shows comes from the database."""
-    assert ada.apply(GOOD_PATCH).code == 0
-    shutil.rmtree(ada.root / ".executor" / "executions")
+def test_another_host_reads_all_of_an_execution(ada: Repository, bob: Repository) -> None:
+    """Everything about it but its folder is in the database: through the command and over HTTP alike."""
+    assert ada.apply(BROKEN_PATCH).code == 1
+    (failed,) = listed(ada)
+    execution_id = failed["execution_id"]
+    printed = ada.run("logs", execution_id, "--json").json["logs"]
+    told = ada.run("show", execution_id, "--json").json
+    assert "AssertionError" in printed[0]["text"]
+    # Its host is away.
+    ada.root.rename(ada.root.with_name("away"))
 
-    assert "b + a" in ada.run("diff", "@last").out
-    assert json.loads(ada.run("events", "@last", "--json").out)["events"]
+    shown = bob.run("show", execution_id, "--json").json
+
+    assert ["steps/04-verify.log"] == shown["artifacts"]
+    assert {**told, "artifacts": None} == {**shown, "artifacts": None}
+    assert printed == bob.run("logs", execution_id, "--json").json["logs"]
+    assert "-    return a + b" in bob.run("diff", execution_id).out
+    assert bob.run("events", execution_id, "--json").json["events"]
+    with client(bob.root, environ=bob.environ) as api:
+        sign_in(api)
+        at = f"/executions/{execution_id}"
+        (log,) = api.get(f"{at}/artifacts").json()["artifacts"]
+        served = api.get(f"{at}/artifacts/{log['name']}")
+        again = api.get(f"{at}/artifacts/{log['name']}", headers={"If-None-Match": served.headers["etag"]})
+        last = api.get(f"{at}/artifacts/{log['name']}", params={"tail": 1})
+    assert printed[0]["text"] == served.text.rstrip("\n")
+    assert (log["size"], 304) == (len(served.content), again.status_code)
+    assert served.text.splitlines()[-1] == last.text.rstrip("\n")
 
 
 def test_a_workspace_moves_to_a_server_and_back(tmp_path: Path, postgres_url: str) -> None:

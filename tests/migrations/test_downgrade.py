@@ -86,6 +86,7 @@ def test_a_downgrade_says_what_is_lost_and_copies_first(tmp_path: Path) -> None:
     expected = {
         *(Loss(table, None, 1) for table in ("plans", "changesets", "decisions", "contents", "workspaces")),
         *(Loss(table, None, 1) for table in ("execution_events", "approvals", "test_results", "tokens")),
+        Loss("step_logs", None, 1),
         Loss("execution_links", None, 2),
         Loss("executions", "correlation_id", 2),
         *(Loss("executions", column, 1) for column in ("parent_execution_id", "trigger_kind", "run_id")),

@@ -9,7 +9,14 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, bindparam, exists, insert, literal, select, update
 
 import executor.storage.compile as compiling
-from executor.models.execution import EventRecord, ExecutionRecord, LinkRecord, StepRecord, WorkspaceRecord
+from executor.models.execution import (
+    EventRecord,
+    ExecutionRecord,
+    LinkRecord,
+    StepLog,
+    StepRecord,
+    WorkspaceRecord,
+)
 from executor.models.token import TokenRecord
 from executor.schema import executions
 from executor.storage.compile import (
@@ -65,6 +72,7 @@ def test_answers_have_the_columns_of_their_records_in_order(engine: str) -> None
         StepRecord: ("select_step", "select_steps", "end_step"),
         LinkRecord: ("select_links",),
         WorkspaceRecord: ("select_workspaces", "select_workspace"),
+        StepLog: ("select_step_logs",),
         TokenRecord: ("select_token", "select_tokens"),
     }
     for record, names in records.items():

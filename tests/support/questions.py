@@ -14,7 +14,7 @@ from executor.testing.factories import row
 OF_ONE_FAMILY: Final = (
     *("lineage", "cut lineage", "chain", "attempt tree", "is_unresolved", "events", "links", "steps"),
     *("steps of some", "lines of some"),
-    *("approval", "approvals", "expired approvals", "test results", "test history"),
+    *("approval", "approvals", "expired approvals", "test results", "test history", "step logs"),
     *("payloads", "sizes of payloads", "dropped payload"),
 )
 
@@ -57,6 +57,10 @@ def ask(store: ExecutionStore, question: str) -> Any:
         "dropped payload": lambda: store.get_payload_dropped("e0500"),
         "test results": lambda: store.list_test_results("e0500"),
         "test history": lambda: store.list_test_history("test_0"),
+        "step logs": lambda: (
+            store.list_step_logs("e0500"),
+            store.get_step_log("e0500", "steps/01-verify.log"),
+        ),
         "prefix": lambda: store.resolve_execution_id("e050", workspace_id=None),
     }
     return questions[question]()

@@ -11,7 +11,7 @@ from executor.storage.store import ExecutionStore
 from executor.testing.harness import LONG_AGO, StoreHarness
 
 _TABLES = (
-    *("approvals", "test_results", "tokens"),
+    *("approvals", "test_results", "tokens", "step_logs"),
     *("execution_steps", "executions", "execution_events", "execution_links", "plans", "changesets"),
     *("decisions", "contents", "workspaces"),
 )

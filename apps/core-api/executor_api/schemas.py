@@ -466,7 +466,7 @@ class Artifact(BaseModel):
 
 
 class ExecutionArtifacts(BaseModel):
-    """The files of the artifact folder; none when it is gone or on another host."""
+    """The files of the artifact folder; the logs alone when it is gone or on another host."""
 
     execution_id: str
     artifacts: list[Artifact]

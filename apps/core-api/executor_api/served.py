@@ -20,6 +20,7 @@ from executor.errors import (
 )
 from executor.host.artifacts import ArtifactFolder
 from executor.host.git import find_workspace
+from executor.host.kept_artifacts import KeptArtifacts
 from executor.host.retention import names_artifact
 from executor.migrations.inspection import status
 from executor.models.execution import ExecutionRecord
@@ -140,6 +141,11 @@ class Served:
         workspace = self.workspaces.get(record.workspace_id or "")
         return ArtifactFolder(workspace.state, record.execution_id) if workspace else None
 
+    def artifacts(self, execution_id: str) -> KeptArtifacts:
+        """Raises ExecutionNotFound."""
+        record = self.record(execution_id)
+        return KeptArtifacts(self.store, execution_id, self.folder(record))
+
     def dropped_at(self, execution_id: str) -> str | None:
         """When gc dropped the payload of an execution, if it did."""
         event = self.store.get_payload_dropped(execution_id)
@@ -154,12 +160,8 @@ class Served:
     @contextmanager
     def opened_artifact(self, execution_id: str, name: str) -> Iterator[int]:
         """A descriptor of the file. Raises ExecutionNotFound, ArtifactNotFound, PayloadDropped."""
-        record = self.record(execution_id)
-        folder = self.folder(record)
         try:
-            if folder is None:
-                raise ArtifactNotFound(execution_id, name)
-            descriptor = folder.open(name)
+            descriptor = self.artifacts(execution_id).open(name)
         except ArtifactNotFound:
             event = self.store.get_payload_dropped(execution_id)
             if event is not None and names_artifact(event, name):

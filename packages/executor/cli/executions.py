@@ -242,7 +242,7 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
     plan = store.get_plan(execution_id)
     approval = store.get_approval(execution_id)
     links = store.list_links(execution_id)
-    artifacts = app.runtime.artifacts(execution_id)
+    artifacts = app.runtime.kept_artifacts(execution_id)
     unresolved = store.is_unresolved(execution_id)
     tests = store.list_test_results(execution_id)
     dropped = store.get_payload_dropped(execution_id)
@@ -487,13 +487,17 @@ def logs(
     """
     execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
     _refuse_dropped(app, execution_id)
-    artifacts = app.runtime.artifacts(execution_id)
+    artifacts = app.runtime.kept_artifacts(execution_id)
     steps = [
         s for s in app.store.get_execution_steps(execution_id) if s.log_ref and step in (None, s.step_num)
     ]
-    texts = []
+    texts: list[tuple[StepRecord, str | None]] = []
     for found in steps:
-        text = artifacts.locate(str(found.log_ref)).read_text("utf-8", "replace")
+        try:
+            text = artifacts.read(str(found.log_ref)).decode("utf-8", "replace")
+        except ArtifactNotFound:
+            texts.append((found, None))
+            continue
         lines = text.splitlines()
         texts.append((found, "\n".join(lines[-tail:]) if tail else text.rstrip("\n")))
     failing = [
@@ -516,10 +520,15 @@ def logs(
     _print_failing(app, failing)
     if not texts:
         app.note("no check has printed anything" if step is None else f"step {step} has no log")
-    for found, text in texts:
+    for found, kept in texts:
         if len(texts) > 1:
             app.note(f"── step {found.step_num} {found.step_name}: {found.status}")
-        click.echo(safe(text, keep="\n\t"))
+        if kept is None:
+            app.note(
+                f"the log of step {found.step_num} {found.step_name} is neither here nor in the database"
+            )
+        else:
+            click.echo(safe(kept, keep="\n\t"))
 
 
 @click.command()

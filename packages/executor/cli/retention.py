@@ -105,6 +105,7 @@ def _line(drop: Drop) -> str:
     parts = [
         f"{plural(len(drop.files), 'file')} {bytes_text(drop.file_bytes)}",
         f"{plural(drop.size.contents, 'content')} {bytes_text(drop.size.content_bytes)}",
+        f"{plural(drop.size.logs, 'kept log')} {bytes_text(drop.size.log_bytes)}",
     ]
     return (
         f"{short_id(drop.execution_id)}  ended {ended}  {', '.join(parts)}  {one_line(drop.title or '', 60)}"

@@ -26,6 +26,7 @@ from executor.host.files import (
     write_all,
 )
 from executor.host.presence import safe_name
+from executor.models.execution import STEP_LOG_BYTES, StepOutput
 
 FOLDER: Final = "executions"
 STEP_LOGS: Final = "steps"
@@ -169,6 +170,15 @@ class ArtifactFolder:
             close(opened)
             raise ArtifactNotFound(self.execution_id, name)
         return opened
+
+    def output(self, name: str, *, truncated: bool = False) -> StepOutput | None:
+        """A step's log as the store keeps it, at most its first million bytes; None when it cannot be read."""
+        try:
+            with os.fdopen(self.open(name), "rb") as file:
+                content = file.read(STEP_LOG_BYTES)
+        except (ArtifactNotFound, OSError):
+            return None
+        return StepOutput(name, content, truncated)
 
     def _files(self) -> Iterator[Path]:
         for folder in (self.path, self.path / STEP_LOGS, self.path / RESCUED):

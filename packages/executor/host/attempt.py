@@ -362,7 +362,7 @@ class Attempt:
         around = self._around
         if self._effects is None:
             self._effects = CheckEffects.watch(self._in_progress, around.tree, around.state, around.environ)
-        return run_check(
+        result = run_check(
             check,
             cwd=around.tree.root,
             log_path=step.log,
@@ -370,6 +370,8 @@ class Attempt:
             redactor=around.redactor,
             cancel=self._cancel,
         )
+        step.log_truncated = result.log_truncated
+        return result
 
     def _refuse_drift(self, drift: Drift, name: StepName, check: str) -> None:
         if drift.changes and self._plan.drift is DriftRule.FAIL:
@@ -523,9 +525,9 @@ class Attempt:
             raise
         except (Stopped, ExecutorError) as error:
             stopped = error if isinstance(error, Stopped) else Stopped(name, error.code, str(error))
-            self._end_step(step_id, began, stopped)
+            self._end_step(step_id, step, began, stopped)
             raise stopped from error
-        self._end_step(step_id, began, None)
+        self._end_step(step_id, step, began, None)
 
     def _interrupted(self, step: StepName) -> Stopped:
         self._cancel_request = request = find_request(self._around.state, self._execution_id)
@@ -534,13 +536,17 @@ class Attempt:
         because = f": {request.reason}" if request.reason else ""
         return Stopped(step, Interrupted.code, f"cancelled by {request.by}{because}")
 
-    def _end_step(self, step_id: int, began: float, stopped: Stopped | None) -> None:
+    def _end_step(self, step_id: int, step: _Step, began: float, stopped: Stopped | None) -> None:
+        output = None
+        if step.log_name is not None:
+            output = self._folder.output(step.log_name, truncated=step.log_truncated)
         self._store.record_step_end(
             step_id,
             StepStatus.FAILED if stopped else StepStatus.COMPLETED,
             duration_seconds=time.monotonic() - began,
             error_code=stopped.code if stopped else None,
             error_message=self._around.redactor.redact(stopped.message) if stopped else None,
+            output=output,
         )
         self._recorder.catch_up()
 
@@ -555,12 +561,13 @@ def covered_by(approval: Approval) -> dict[str, object]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Step:
     """Where a running step may write what a command prints, and how the record names that file."""
 
     log: Path | None
     log_name: str | None
+    log_truncated: bool = False
 
 
 def _reason(reason: str, evidence: tuple[str, ...]) -> str:

@@ -64,6 +64,7 @@ def capture(
     recorder.catch_up()
     began = time.monotonic()
     stopped: Stopped | None = None
+    truncated = False
     changes: Sequence[FileChange] = ()
     try:
         scratch.make(cancel.is_set)
@@ -77,6 +78,7 @@ def capture(
             on_output=on_output,
             cancel=cancel,
         )
+        truncated = result.log_truncated
         recorder.emit(EventType.COMMAND_OUTPUT, command_output(command, result, log_name))
         _stop_if(cancel)
         if not result.passed:
@@ -96,6 +98,7 @@ def capture(
         duration_seconds=time.monotonic() - began,
         error_code=stopped.code if stopped else None,
         error_message=around.redactor.redact(stopped.message) if stopped else None,
+        output=folder.output(log_name, truncated=truncated),
     )
     recorder.catch_up()
     if stopped is not None:

@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from executor.events.redaction import RedactingDecoder, Redactor
+from executor.models.execution import STEP_LOG_BYTES
 
-LOG_BYTES: Final = 1_000_000
+LOG_BYTES: Final = STEP_LOG_BYTES
 TAIL_CHARACTERS: Final = 16_000
 _LINE: Final = 4_096
 # Longer than any secret, and than any line a redactor holds back.

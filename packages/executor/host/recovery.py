@@ -162,7 +162,7 @@ def _record(recovery: Recovery, report: RecoveryReport | None, around: Surroundi
     folder.create()
     recorder = EventRecorder(around.store, record.execution_id, folder.events, redactor=around.redactor)
     if not record.ended and not record.awaiting_approval:
-        _end(record, recovery, report, around)
+        _end(record, recovery, report, around, folder)
         edited = [{"path": path, "why": why} for path, why in report.edited] if report else []
         recorder.emit(EventType.RECOVERED, {**recovery.outcome(), "edited_since": edited})
     elif record.error_code == RollbackIncomplete.code and report is not None and recovery.complete:
@@ -175,7 +175,11 @@ def _record(recovery: Recovery, report: RecoveryReport | None, around: Surroundi
 
 
 def _end(
-    record: ExecutionRecord, recovery: Recovery, report: RecoveryReport | None, around: Surroundings
+    record: ExecutionRecord,
+    recovery: Recovery,
+    report: RecoveryReport | None,
+    around: Surroundings,
+    folder: ArtifactFolder,
 ) -> None:
     store = around.store
     steps = store.get_execution_steps(record.execution_id)
@@ -188,6 +192,8 @@ def _end(
                 status,
                 error_code=None if done else CUT_SHORT,
                 error_message=None if done else "the process was killed",
+                # What it had printed until then.
+                output=folder.output(step.log_ref) if step.log_ref else None,
             )
     if done:
         passed = {step.step_name for step in steps if step.status == StepStatus.COMPLETED}

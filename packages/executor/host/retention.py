@@ -104,6 +104,8 @@ class Drop:
             "artifact_bytes": self.file_bytes,
             "content_count": self.size.contents,
             "content_bytes": self.size.content_bytes,
+            "log_count": self.size.logs,
+            "log_bytes": self.size.log_bytes,
             "rescued": self.rescued,
         }
 
@@ -287,12 +289,15 @@ def names_artifact(event: EventRecord, name: str) -> bool:
     """Whether a file of this name may be among those that were dropped."""
     names, count = event.data.get("artifacts"), event.data.get("artifact_count")
     listed = names if isinstance(names, list) else []
+    if event.data.get("log_count") and name.startswith("steps/") and name.endswith(".log"):
+        return True
     return name in listed or (isinstance(count, int) and count > len(listed))
 
 
 def _size_of(event: EventRecord) -> PayloadSize:
-    count, size = event.data.get("content_count", 0), event.data.get("content_bytes", 0)
-    return PayloadSize(int(count), int(size), present=bool(count))
+    names = ("content_count", "content_bytes", "log_count", "log_bytes")
+    contents, content_bytes, logs, log_bytes = (int(event.data.get(name, 0)) for name in names)
+    return PayloadSize(contents, content_bytes, logs, log_bytes, present=bool(contents or logs))
 
 
 def _by_correlation(drops: Sequence[Drop]) -> Iterator[list[Drop]]:

@@ -51,4 +51,5 @@ MIGRATIONS: Final = (
     step(6, "approvals", "v0006_approvals"),
     step(7, "results of tests", "v0007_test_results"),
     step(8, "tokens", "v0008_tokens"),
+    step(9, "logs of steps", "v0009_step_logs"),
 )

@@ -7,7 +7,7 @@ Generated: python -m executor.migrations.schema_text --write
 # fmt: off
 from typing import Final
 
-VERSION: Final = 8
+VERSION: Final = 9
 
 OBJECTS: Final[dict[str, str]] = {
     "schema_migrations": """CREATE TABLE schema_migrations (
@@ -171,6 +171,17 @@ OBJECTS: Final[dict[str, str]] = {
     revoked_at TEXT,
     PRIMARY KEY (token_id)
 )""",
+    "step_logs": """CREATE TABLE step_logs (
+    correlation_id TEXT NOT NULL,
+    execution_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    step_num INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    truncated INTEGER DEFAULT 0 NOT NULL,
+    created_at TEXT NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (execution_id, name, correlation_id)
+)""",
 }
 
 TABLES: Final[dict[str, tuple[str, ...]]] = {
@@ -303,6 +314,16 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
         "valid_until",
         "revoked_at",
     ),
+    "step_logs": (
+        "correlation_id",
+        "execution_id",
+        "name",
+        "step_num",
+        "size",
+        "truncated",
+        "created_at",
+        "content",
+    ),
 }
 
 # Ids, times and keys, which sort by bytes on every engine.
@@ -319,6 +340,7 @@ SORTED_BY_BYTES: Final[dict[str, tuple[str, ...]]] = {
     "approvals": ("execution_id", "correlation_id", "approval_id", "checksum", "created_at", "expires_at",),
     "test_results": ("correlation_id", "execution_id", "test_id", "outcome", "exception_type", "file",),
     "tokens": ("token_id", "kind", "name", "scopes", "secret_sha256", "created_at", "valid_until", "revoked_at",),
+    "step_logs": ("correlation_id", "execution_id", "name", "created_at",),
 }
 
 # The table and the columns of each index.

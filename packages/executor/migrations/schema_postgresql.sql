@@ -194,3 +194,15 @@ CREATE TABLE tokens (
     revoked_at TEXT COLLATE "C",
     PRIMARY KEY (token_id)
 );
+
+CREATE TABLE step_logs (
+    correlation_id TEXT COLLATE "C" NOT NULL,
+    execution_id TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    step_num BIGINT NOT NULL,
+    size BIGINT NOT NULL,
+    truncated INTEGER DEFAULT 0 NOT NULL,
+    created_at TEXT COLLATE "C" NOT NULL,
+    content BYTEA NOT NULL,
+    PRIMARY KEY (execution_id, name, correlation_id)
+);

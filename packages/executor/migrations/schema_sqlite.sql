@@ -193,3 +193,15 @@ CREATE TABLE tokens (
     revoked_at TEXT,
     PRIMARY KEY (token_id)
 );
+
+CREATE TABLE step_logs (
+    correlation_id TEXT NOT NULL,
+    execution_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    step_num INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    truncated INTEGER DEFAULT 0 NOT NULL,
+    created_at TEXT NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (execution_id, name, correlation_id)
+);

@@ -334,6 +334,35 @@ class TestResult:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
+# As much of what a command prints is kept at most.
+STEP_LOG_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What the command of a step printed, redacted and capped, as the store is to keep it.
+
+    `name` is that of the artifact (`steps/04-verify.log`), `content` at most 1,000,000 bytes; `truncated` when more
+    was printed.
+    """
+
+    name: str
+    content: bytes
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepLog:
+    """A log the store keeps, without its content. `size` is in bytes."""
+
+    execution_id: str
+    step_num: int
+    name: str
+    size: int
+    truncated: bool
+    created_at: str
+
+
 @dataclass(frozen=True, slots=True)
 class WorkspaceRecord:
     """Where a workspace was last seen: the host's name and the path there."""

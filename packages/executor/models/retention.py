@@ -29,13 +29,16 @@ class PayloadState:
 class PayloadSize:
     """What of the database would go with an execution, in rows and bytes.
 
-    `contents` that others still need are not in it; `present` says whether it has any at all.
+    `contents` that others still need are not in it; `present` says whether it has any of either at all. Logs count as
+    they are kept: compressed.
     """
 
     contents: int = 0
     content_bytes: int = 0
+    logs: int = 0
+    log_bytes: int = 0
     present: bool = False
 
     @property
     def bytes(self) -> int:
-        return self.content_bytes
+        return self.content_bytes + self.log_bytes

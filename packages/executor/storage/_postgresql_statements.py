@@ -227,6 +227,14 @@ DELETE_CONTENTS: Final = 'DELETE FROM contents WHERE contents.sha256 = ANY(%s::V
 def delete_contents(*, values: str, correlation_id: str) -> Bound:
     return DELETE_CONTENTS, (values, correlation_id)
 
+SELECT_LOG_SIZES: Final = 'SELECT step_logs.execution_id, count(*) AS count_1, sum(length(step_logs.content)) AS sum_1  FROM step_logs  WHERE step_logs.execution_id = ANY(%s::VARCHAR::TEXT[]) AND step_logs.correlation_id = %s::VARCHAR GROUP BY step_logs.execution_id'
+def select_log_sizes(*, values: str, correlation_id: str) -> Bound:
+    return SELECT_LOG_SIZES, (values, correlation_id)
+
+DELETE_STEP_LOGS: Final = 'DELETE FROM step_logs WHERE step_logs.execution_id = %s::VARCHAR AND step_logs.correlation_id = %s::VARCHAR'
+def delete_step_logs(*, execution_id: str, correlation_id: str) -> Bound:
+    return DELETE_STEP_LOGS, (execution_id, correlation_id)
+
 MOVE_AWAITING: Final = "UPDATE executions SET status=%s::VARCHAR WHERE executions.execution_id = %s::VARCHAR AND executions.status = 'pending' AND executions.verdict = 'need_approval' RETURNING coalesce(executions.correlation_id, executions.execution_id) AS coalesce_1"
 def move_awaiting(*, status: str, execution_id: str) -> Bound:
     return MOVE_AWAITING, (status, execution_id)
@@ -262,6 +270,18 @@ def select_test_results(*, execution_id: str) -> Bound:
 SELECT_TEST_HISTORY: Final = 'SELECT test_results.execution_id, test_results.step_num, test_results.test_id, test_results.outcome, test_results.duration_seconds, test_results.exception_type, test_results.message, test_results.file, test_results.line  FROM test_results  WHERE test_results.test_id = %s::VARCHAR ORDER BY test_results.execution_id DESC, test_results.step_num DESC   LIMIT %s::BIGINT'
 def select_test_history(*, test_id: str, limit: int) -> Bound:
     return SELECT_TEST_HISTORY, (test_id, limit)
+
+INSERT_STEP_LOG: Final = 'INSERT INTO step_logs (correlation_id, execution_id, name, step_num, size, truncated, created_at, content) VALUES (%s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::BIGINT, %s::BIGINT, %s::BIGINT, %s::VARCHAR, %s) ON CONFLICT (execution_id, name, correlation_id) DO NOTHING'
+def insert_step_log(*, correlation_id: str, execution_id: str, name: str, step_num: int, size: int, truncated: int, created_at: str, content: bytes) -> Bound:
+    return INSERT_STEP_LOG, (correlation_id, execution_id, name, step_num, size, truncated, created_at, content)
+
+SELECT_STEP_LOGS: Final = 'SELECT step_logs.execution_id, step_logs.step_num, step_logs.name, step_logs.size, step_logs.truncated, step_logs.created_at  FROM step_logs  WHERE step_logs.execution_id = %s::VARCHAR ORDER BY step_logs.step_num, step_logs.name'
+def select_step_logs(*, execution_id: str) -> Bound:
+    return SELECT_STEP_LOGS, (execution_id,)
+
+SELECT_STEP_LOG: Final = 'SELECT step_logs.size, step_logs.content  FROM step_logs  WHERE step_logs.execution_id = %s::VARCHAR AND step_logs.name = %s::VARCHAR'
+def select_step_log(*, execution_id: str, name: str) -> Bound:
+    return SELECT_STEP_LOG, (execution_id, name)
 
 REGISTER_WORKSPACE: Final = 'INSERT INTO workspaces (workspace_id, host, path, created_at) VALUES (%s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR) ON CONFLICT (workspace_id) DO UPDATE SET host = excluded.host, path = excluded.path'
 def register_workspace(*, workspace_id: str, host: str, path: str, created_at: str) -> Bound:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         Page,
         Statistics,
         StepCounts,
+        StepLog,
+        StepOutput,
         StepRecord,
         TestResult,
         WorkspaceRecord,
@@ -187,13 +189,16 @@ class ExecutionStorage(ABC):
         duration_seconds: float | None = None,
         error_code: str | None = None,
         error_message: str | None = None,
+        *,
+        output: StepOutput | None = None,
     ) -> None:
-        """Ends a step as completed, failed or skipped, with its `step_end` event.
+        """Ends a step as completed, failed or skipped, with its `step_end` event and the log of its command.
 
         Also after the execution has ended: that closes what a dead process left. A second call with
-        equal values does nothing.
+        equal values does nothing; the log of the first stays.
 
-        Raises StepNotFound, StepEnded (other values than the first time), UnknownStatus, InvalidNumber.
+        Raises StepNotFound, StepEnded (other values than the first time), UnknownStatus, InvalidNumber,
+        InvalidInput for a log that is longer than 1,000,000 bytes.
         """
 
     @abstractmethod
@@ -302,6 +307,14 @@ class ExecutionStorage(ABC):
     @abstractmethod
     def list_test_history(self, test_id: str, limit: int = 100) -> list[TestResult]:
         """How one test came out in the executions with the greatest ids, those first. Raises InvalidLimit."""
+
+    @abstractmethod
+    def list_step_logs(self, execution_id: str) -> list[StepLog]:
+        """The logs that are kept of an execution, by step; none for an unknown execution."""
+
+    @abstractmethod
+    def get_step_log(self, execution_id: str, name: str) -> bytes | None:
+        """What the command of a step printed, redacted and capped; None when it is not kept, or damaged."""
 
     @abstractmethod
     def register_workspace(self, workspace_id: str, host: str, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Which contents an execution has to itself, and which others need as well."""
+"""Which contents and logs an execution has to itself, and which contents others need as well."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ _AT_A_TIME = 500
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The contents that go with one execution, by hash."""
+    """The contents that go with one execution, by hash, and its logs."""
 
+    execution_id: str
     hashes: tuple[str, ...]
     size: PayloadSize
 
     @property
     def counts(self) -> dict[str, int]:
         """What its event says."""
-        return {"content_count": self.size.contents, "content_bytes": self.size.content_bytes}
+        counts = {"content_count": self.size.contents, "content_bytes": self.size.content_bytes}
+        if self.size.logs:
+            counts |= {"log_count": self.size.logs, "log_bytes": self.size.log_bytes}
+        return counts
 
 
 def states(
@@ -72,20 +76,30 @@ def _shares_within(
         needed.update(hashes or ())
     own = {name: named.get(changesets.get(name, ""), frozenset()) or frozenset() for name in going}
     sizes = _sizes(connection, engine, correlation_id, frozenset().union(*own.values()))
+    logs = _logs(connection, engine, correlation_id, going)
     for execution_id in going:
         kept = own[execution_id] & sizes.keys()
         needed.subtract(own[execution_id])
         gone = tuple(sorted(name for name in kept if safe and needed[name] <= 0))
-        yield (
-            execution_id,
-            Share(gone, PayloadSize(len(gone), sum(sizes[name] for name in gone), present=bool(kept))),
+        log_count, log_bytes = logs.get(execution_id, (0, 0))
+        size = PayloadSize(
+            len(gone),
+            sum(sizes[name] for name in gone),
+            log_count,
+            log_bytes,
+            present=bool(kept) or log_count > 0,
         )
+        yield execution_id, Share(execution_id, gone, size)
 
 
 def delete(connection: Connection, engine: Engine, correlation_id: str, share: Share) -> None:
     for names in _batches(share.hashes):
         connection.execute(
             *engine.sql.delete_contents(values=engine.text_list(names), correlation_id=correlation_id)
+        )
+    if share.size.logs:
+        connection.execute(
+            *engine.sql.delete_step_logs(execution_id=share.execution_id, correlation_id=correlation_id)
         )
 
 
@@ -118,6 +132,18 @@ def _sizes(
             values=engine.text_list(some), correlation_id=correlation_id
         )
         found.update(connection.execute(*statement).fetchall())
+    return found
+
+
+def _logs(
+    connection: Connection, engine: Engine, correlation_id: str, going: Iterable[str]
+) -> dict[str, tuple[int, int]]:
+    """How many logs each execution has, and their size as they are kept."""
+    found: dict[str, tuple[int, int]] = {}
+    for ids in _batches(going):
+        statement = engine.sql.select_log_sizes(values=engine.text_list(ids), correlation_id=correlation_id)
+        rows = connection.execute(*statement).fetchall()
+        found.update((execution_id, (int(count), int(size))) for execution_id, count, size in rows)
     return found
 
 

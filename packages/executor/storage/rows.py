@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from operator import lt
 from typing import Any, Final
 
 from executor.errors import InvalidInput
-from executor.models.execution import EventRecord, ExecutionRecord, LinkRecord, StepRecord, WorkspaceRecord
+from executor.models.execution import (
+    EventRecord,
+    ExecutionRecord,
+    LinkRecord,
+    StepLog,
+    StepRecord,
+    WorkspaceRecord,
+)
 from executor.models.text import clean_text
 from executor.models.token import TokenRecord
 from executor.storage.engine import Row
@@ -73,6 +81,23 @@ def _event_data(text: object) -> Mapping[str, Any]:
 
 def step(row: Row) -> StepRecord:
     return StepRecord(*row)
+
+
+def step_log(row: Row) -> StepLog:
+    execution_id, step_num, name, size, truncated, created_at = row
+    return StepLog(execution_id, step_num, name, size, bool(truncated), created_at)
+
+
+def step_log_content(row: Row) -> bytes | None:
+    """The text of a row of size and compressed text. None when it is damaged."""
+    size, compressed = row
+    reading = zlib.decompressobj()
+    try:
+        # Never more than it says it holds, whatever somebody has put there.
+        content = reading.decompress(bytes(compressed), max(size, 1))
+    except zlib.error:
+        return None
+    return content if len(content) == size else None
 
 
 def link(row: Row) -> LinkRecord:

@@ -53,6 +53,7 @@ from executor.models.execution import (
     ExecutionRecord,
     ExecutionStatus,
     LinkKind,
+    StepLog,
     StepRecord,
     StepStatus,
     TriggerKind,
@@ -68,6 +69,7 @@ from executor.schema import (
     execution_steps,
     executions,
     plans,
+    step_logs,
     test_results,
     tokens,
     workspaces,
@@ -936,6 +938,27 @@ def delete_contents() -> Any:
     return delete(contents).where(_contents_named())
 
 
+def select_log_sizes() -> Select[Any]:
+    """How many logs executions have, and their bytes as they are kept."""
+    log = step_logs.c
+    return (
+        select(log.execution_id, func.count(), func.sum(func.length(log.content)))
+        .where(
+            OneOf(log.execution_id, text_parameter("values")),
+            log.correlation_id == text_parameter("correlation_id"),
+        )
+        .group_by(log.execution_id)
+    )
+
+
+def delete_step_logs() -> Any:
+    log = step_logs.c
+    return delete(step_logs).where(
+        log.execution_id == text_parameter("execution_id"),
+        log.correlation_id == text_parameter("correlation_id"),
+    )
+
+
 def select_approval() -> Select[Any]:
     return select(approvals.c.document).where(approvals.c.execution_id == text_parameter("execution_id"))
 
@@ -988,6 +1011,23 @@ def select_test_history() -> Select[Any]:
         .where(t.test_id == text_parameter("test_id"))
         .order_by(t.execution_id.desc(), t.step_num.desc())
         .limit(number_parameter("limit"))
+    )
+
+
+def select_step_logs() -> Select[Any]:
+    """Of one execution, in the order of its steps, without what they hold."""
+    log = step_logs.c
+    return (
+        select(*(log[field.name] for field in fields(StepLog)))
+        .where(log.execution_id == text_parameter("execution_id"))
+        .order_by(log.step_num, log.name)
+    )
+
+
+def select_step_log() -> Select[Any]:
+    log = step_logs.c
+    return select(log.size, log.content).where(
+        log.execution_id == text_parameter("execution_id"), log.name == text_parameter("name")
     )
 
 
@@ -1094,6 +1134,8 @@ def statements(engine: str) -> dict[str, Any]:
         "select_changeset_documents": select_changeset_documents(),
         "select_content_sizes": select_content_sizes(),
         "delete_contents": delete_contents(),
+        "select_log_sizes": select_log_sizes(),
+        "delete_step_logs": delete_step_logs(),
         "move_awaiting": move_awaiting(),
         "end_awaiting": end_awaiting(),
         "insert_approval": once(approvals, insert),
@@ -1103,6 +1145,9 @@ def statements(engine: str) -> dict[str, Any]:
         "insert_test_result": once(test_results, insert),
         "select_test_results": select_test_results(),
         "select_test_history": select_test_history(),
+        "insert_step_log": once(step_logs, insert),
+        "select_step_logs": select_step_logs(),
+        "select_step_log": select_step_log(),
         "register_workspace": register_workspace(insert),
         "select_workspaces": select_workspaces(),
         "insert_token": insert_row(tokens, insert),

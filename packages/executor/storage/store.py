@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from executor.errors import (
 )
 from executor.models.execution import (
     ATTEMPT_TRIGGERS,
+    STEP_LOG_BYTES,
     TERMINAL_STATUSES,
     EventRecord,
     EventType,
@@ -44,6 +46,8 @@ from executor.models.execution import (
     Page,
     Statistics,
     StepCounts,
+    StepLog,
+    StepOutput,
     StepRecord,
     StepStatus,
     TestOutcome,
@@ -605,6 +609,8 @@ class ExecutionStore(ExecutionStorage):
         duration_seconds: float | None = None,
         error_code: str | None = None,
         error_message: str | None = None,
+        *,
+        output: StepOutput | None = None,
     ) -> None:
         now = self._now()
         if type(step_id) is not int or not 0 <= step_id < 2**63:
@@ -617,6 +623,7 @@ class ExecutionStore(ExecutionStorage):
             "error_code": checks.optional_text("error_code", error_code),
             "error_message": checks.optional_text("error_message", error_message),
         }
+        log = None if output is None else _log_values(output)
 
         def work(connection: Connection) -> None:
             ended = connection.execute(
@@ -628,6 +635,15 @@ class ExecutionStore(ExecutionStorage):
             step = rows.step(ended[0])
             data = {"step_id": step_id, "step_num": step.step_num, "step_name": step.step_name, **values}
             family = self._locked(connection, step.execution_id)
+            if log is not None:
+                insert = self._sql.insert_step_log(
+                    **log,
+                    correlation_id=family.correlation_id,
+                    execution_id=step.execution_id,
+                    step_num=step.step_num,
+                    created_at=now,
+                )
+                connection.execute(*insert)
             self._append_one(
                 connection,
                 EventType.STEP_END,
@@ -962,6 +978,19 @@ class ExecutionStore(ExecutionStorage):
             test_id=checks.text("test id", test_id), limit=min(check_limit("limit", limit), _BOUNDLESS)
         )
         return [TestResult(*row) for row in self._engine.query(statement)]
+
+    # Logs of steps.
+
+    def list_step_logs(self, execution_id: str) -> list[StepLog]:
+        found = self._engine.query(self._sql.select_step_logs(execution_id=checks.asked_id(execution_id)))
+        return [rows.step_log(row) for row in found]
+
+    def get_step_log(self, execution_id: str, name: str) -> bytes | None:
+        statement = self._sql.select_step_log(
+            execution_id=checks.asked_id(execution_id), name=checks.asked_id(name, "name of a log")
+        )
+        found = self._engine.query(statement)
+        return rows.step_log_content(found[0]) if found else None
 
     def register_workspace(self, workspace_id: str, host: str, path: str) -> None:
         statement = self._sql.register_workspace(
@@ -1581,6 +1610,19 @@ def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:
 def _start_data(row: Mapping[str, Any], why: str | None) -> dict[str, Any]:
     """The own fields of `execution_start`."""
     return _without_none({**{name: row[name] for name in _START_EVENT_FIELDS}, "why": why})
+
+
+def _log_values(output: StepOutput) -> dict[str, Any]:
+    """Raises InvalidInput."""
+    size = len(output.content)
+    if size > STEP_LOG_BYTES:
+        raise InvalidInput(f"a log of {size:,} bytes is not kept; shorten it to {STEP_LOG_BYTES:,}")
+    return {
+        "name": checks.text("name of a log", output.name),
+        "size": size,
+        "truncated": checks.flag("truncated", output.truncated),
+        "content": zlib.compress(output.content),
+    }
 
 
 def _check_offset(offset: object) -> None:

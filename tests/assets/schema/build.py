@@ -54,6 +54,10 @@ ROWS = {
     8: """
     INSERT INTO tokens VALUES ('tok_1', 'token', 'ci', 'read run', '5ec2e7', '2025-05-01T00:00:00.000000Z', NULL, NULL);
     """,
+    9: """
+    INSERT INTO step_logs VALUES ('exec_plain', 'exec_retry', 'steps/04-verify.log', 4, 11, 0,
+      '2025-05-01T00:00:00.000000Z', X'789c73533054484bcccc494de1020011d40327');
+    """,
 }
 
 

@@ -29,11 +29,13 @@ _TEXT: Final = "text/plain; charset=utf-8"
 def execution_artifacts(
     request: Request, execution_id: ExecutionId, query: Annotated[schemas.NoQuery, Query()]
 ) -> Response:
-    """The artifacts by name. None when their folder is gone, or is on another host; few when gc was there."""
+    """The artifacts by name; few when gc was there.
+
+    Of a folder that is gone or on another host, the logs, which the database keeps.
+    """
     require(request, Scope.READ)
     found = served(request)
-    folder = found.folder(found.record(execution_id))
-    listed = folder.listing() if folder is not None else []
+    listed = found.artifacts(execution_id).listing()
     return JSONAnswer(
         {
             "execution_id": execution_id,

@@ -10,7 +10,7 @@ import pytest
 
 from executor.errors import InvalidInput
 from executor.models.change import Changeset, FileChange, Operation, sha256
-from executor.models.execution import EventType, TriggerKind
+from executor.models.execution import EventType, StepOutput, TriggerKind
 from executor.models.retention import Held, PayloadSize
 from executor.storage.base import ExecutionStorage
 from executor.testing.contract.approvals import approval
@@ -139,6 +139,21 @@ class PayloadContract(Contract):
         assert [] == dropped(store, "e")
         store.drop_payloads([("e", {"artifact_count": 2})])
         assert [{"artifact_count": 2, "content_count": 0, "content_bytes": 0}] == dropped(store, "e")
+
+    def test_logs_go_with_their_execution_alone(self, store: ExecutionStorage) -> None:
+        for name, parent in (("e", None), ("next", "e")):
+            keep(store, name, {}, parent, ended=False)
+            step = store.record_step_start(name, 4, "verify")
+            store.record_step_end(step, "completed", output=StepOutput("log", b"printed"))
+            store.record_execution_end(name, "failed")
+        size = store.measure_payloads(["e"])["e"]
+
+        drop(store, "e")
+
+        assert (1, True, 0) == (size.logs, size.present, size.contents)
+        assert [(1, size.log_bytes)] == [(d["log_count"], d["log_bytes"]) for d in dropped(store, "e")]
+        assert [] == store.list_step_logs("e")
+        assert b"printed" == store.get_step_log("next", "log")
 
     def test_what_runs_or_may_run_again_is_held(self, store: ExecutionStorage) -> None:
         """Not ended; tried again right now; its change approved, for this attempt and the next."""

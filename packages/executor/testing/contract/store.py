@@ -9,6 +9,7 @@ from executor.testing.contract.lists import ListContract
 from executor.testing.contract.payloads import PayloadContract
 from executor.testing.contract.recording import RecordingContract
 from executor.testing.contract.results import ResultContract
+from executor.testing.contract.step_logs import StepLogContract
 from executor.testing.contract.tokens import TokenContract
 
 
@@ -21,6 +22,7 @@ class StoreContract(
     ApprovalContract,
     PayloadContract,
     ResultContract,
+    StepLogContract,
     TokenContract,
     ImportContract,
 ):
