@@ -4,10 +4,12 @@ export async function pages(request, origin) {
   const ask = async (path) => (await request.get(origin + path)).json();
   const [failed] = (await ask("/executions?status=rolled_back&trigger_kind=retry&limit=1")).executions;
   const [repaired] = (await ask("/executions?trigger_kind=repair&limit=1")).executions;
+  const [several] = (await ask("/executions?q=package%20of%20their%20own&limit=1")).executions;
   const id = encodeURIComponent(failed.execution_id);
   return {
     failed,
     repaired,
+    several,
     paths: {
       attention: "/ui/executions",
       all: "/ui/executions?view=all",
@@ -17,9 +19,11 @@ export async function pages(request, origin) {
       execution: `/ui/executions/${id}`,
       changes: `/ui/executions/${id}?tab=changes`,
       split: `/ui/executions/${id}?tab=changes&diff=split`,
+      files: `/ui/executions/${encodeURIComponent(several.execution_id)}?tab=changes`,
       logs: `/ui/executions/${id}?tab=logs`,
       decision: `/ui/executions/${id}?tab=decision`,
       lineage: "/ui/executions/nightly_001?tab=lineage",
+      many: "/ui/executions/sweep?tab=lineage",
       artifacts: `/ui/executions/${id}?tab=artifacts`,
       events: `/ui/executions/${id}?tab=events`,
       hostile: "/ui/executions/hostile",

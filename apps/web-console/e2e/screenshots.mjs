@@ -33,7 +33,9 @@ try {
           bad += 1;
           console.log(`${name} at ${width}: ${over} px too wide`);
         }
-        await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`), fullPage: width === 1440 });
+        // Of a long page what two screens hold.
+        const height = await page.evaluate(() => Math.min(document.documentElement.scrollHeight, 1800));
+        await page.screenshot({ path: join(folder, `${name}-${theme}-${width}.png`), fullPage: true, clip: { x: 0, y: 0, width, height } });
       }
     }
   }

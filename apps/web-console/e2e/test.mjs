@@ -243,6 +243,45 @@ describe("what people come for", () => {
     await page.close();
   });
 
+  it("a row says what changed and how the time went", async () => {
+    const page = await open("/ui/executions?view=all&q=Add%20tax&status=rolled_back&trigger_kind=agent");
+    const row = page.locator("a.item");
+    assert.match(await row.innerText(), /rolled back[^]*verify: AssertionError: 262 != 263[^]*2 files[^]*\+9/);
+    assert.match(await row.getByRole("img").getAttribute("aria-label"), /apply completed .*verify failed .*rollback completed/);
+    await page.close();
+  });
+
+  it("changed files are a tree: folds, filters, leads to the file, and the address keeps it", async () => {
+    const page = await open(known.paths.files);
+    const tree = page.getByRole("tree", { name: "Changed files" });
+    const names = async () => (await tree.getByRole("treeitem").allInnerTexts()).map((text) => text.replace(/\s+/g, " ").trim());
+    assert.deepEqual(await names(), ["docs/guide +3", "invoices.md +3", "invoices +6", "models +3", "__init__.py", "line.py +3", "views +2", "print.py +2", "__init__.py +1"]);
+    await tree.locator("[tabindex='0']").focus();
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("ArrowLeft");
+    assert.deepEqual((await names()).slice(0, 4), ["docs/guide +3", "invoices +6", "models +3", "views +2"]);
+    await page.getByRole("searchbox", { name: "Filter files" }).fill("MODELS line");
+    await page.waitForFunction(() => document.querySelectorAll(".file-tree [role=treeitem]").length === 2);
+    await tree.getByRole("treeitem", { name: /^line.py/ }).click();
+    await page.waitForURL(/file=invoices%2Fmodels%2Fline.py/);
+    await page.getByRole("button", { name: "fold invoices/models/line.py" }).click();
+    assert.equal(await page.getByText("self.cents = cents").count(), 0);
+    // Where there is no room for a tree, a list.
+    await page.setViewportSize({ width: 420, height: 900 });
+    await tree.waitFor({ state: "hidden" });
+    await page.getByLabel("Go to a file").selectOption("invoices/views/print.py");
+    await page.waitForURL(/file=invoices%2Fviews%2Fprint.py/);
+    await page.reload();
+    await settled(page);
+    await page.waitForFunction(() => {
+      const top = document.getElementById("file invoices/views/print.py")?.getBoundingClientRect().top ?? -1;
+      return top >= 0 && top < window.innerHeight;
+    });
+    await page.close();
+  });
+
   it("what happens elsewhere is shown within a moment, and all tabs share one stream", async () => {
     const streams = [];
     const use = await browser.newContext();

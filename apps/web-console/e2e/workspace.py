@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from executor import ExecutionStore
 from executor.models.times import format_time
@@ -42,8 +43,20 @@ new file mode 100644
 +    def test_halves_go_up(self):
 +        self.assertEqual(round(2.5), 3)
 """
+SPLIT = {
+    "invoices/__init__.py": ["from invoices.models.line import Line"],
+    "invoices/models/__init__.py": [],
+    "invoices/models/line.py": [
+        "class Line:",
+        "    def __init__(self, cents):",
+        "        self.cents = cents",
+    ],
+    "invoices/views/print.py": ["def show(line):", '    return f"{line.cents / 100:.2f}"'],
+    "docs/guide/invoices.md": ["# Invoices", "", "A line has a price in cents."],
+}
 HOSTILE = "<img src=x onerror=window.ran=1><script>window.ran=1</script> \x1b[31mred\x1b[0m \u202etxt.exe \U0001f4a5"
 FAMILY = 60
+CHILDREN = 300
 
 
 def main(directory: Path) -> None:
@@ -57,10 +70,24 @@ def main(directory: Path) -> None:
         "one command for everybody who releases",
         3,
     )
+    _propose(
+        directory, _creating(SPLIT), "Give invoices a package of their own", "the ledger grew too long", 0
+    )
     _propose(directory, FAILING, "Test that halves are rounded up", "invoices round like this", 1)
     with ExecutionStore(directory) as store:
         _hostile(store)
         _family(store)
+        _many_children(store)
+
+
+def _creating(files: Mapping[str, Sequence[str]]) -> str:
+    parts = []
+    for path, lines in files.items():
+        parts.append(f"diff --git a/{path} b/{path}\nnew file mode 100644\n")
+        if lines:
+            parts.append(f"--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{len(lines)} @@\n")
+            parts += [f"+{line}\n" for line in lines]
+    return "".join(parts)
 
 
 def _propose(directory: Path, patch: str, title: str, why: str, expected: int) -> None:
@@ -135,6 +162,35 @@ def _family(store: ExecutionStore) -> None:
                 error_message="pytest -q exited with 1: AssertionError: 3 != 4", error_step="verify",
                 ended_at=format_time(ended),
             )  # fmt: skip
+
+
+def _many_children(store: ExecutionStore) -> None:
+    """More than the page of an execution draws: one with many children, of which the first has one, too."""
+    begun = datetime.now(UTC) - timedelta(days=2)
+
+    def row(number: int, name: str, parent: str | None) -> dict[str, Any]:
+        return {
+            "execution_id": name,
+            "plan_id": f"plan_{name}",
+            "changeset_id": f"cs_{name}",
+            "decision_id": f"dec_{name}",
+            "checksum": "0" * 64,
+            "verdict": "allow",
+            "risk_level": "low",
+            "status": "completed",
+            "affected_paths": ["ledger.py"],
+            "started_at": format_time(begun + timedelta(seconds=number)),
+            "ended_at": format_time(begun + timedelta(seconds=number + 1)),
+            "duration_seconds": 1.0,
+            "correlation_id": "sweep",
+            "parent_execution_id": parent,
+            "trigger_kind": "child" if parent else "manual",
+            "title": f"Reformat part {number}" if parent else "Reformat everything",
+            "actor": "alex",
+        }
+
+    children = [row(number, f"sweep_{number:03d}", "sweep") for number in range(1, CHILDREN + 1)]
+    store.record_many([row(0, "sweep", None), *children, row(CHILDREN + 1, "sweep_leaf", "sweep_001")])
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ export function useExecutions(query: URLSearchParams): UseInfiniteQueryResult<In
     queryKey: ["pages", text],
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) => {
-      const params = new URLSearchParams(text);
+      const params = rowsOf(new URLSearchParams(text));
       params.set("limit", String(PAGE));
       if (pageParam) params.set("cursor", pageParam);
       return getJson<ExecutionPage>(`/executions?${params.toString()}`, signal);
@@ -30,9 +30,16 @@ export function useExecutions(query: URLSearchParams): UseInfiniteQueryResult<In
   });
 }
 
+/** With what the rows of the list show beside the record. */
+function rowsOf(params: URLSearchParams): URLSearchParams {
+  for (const each of ["steps", "lines"]) params.append("include", each);
+  return params;
+}
+
 /** The newest page, asked for again and again: what is new, and how the rows that are shown went on. */
-export function useNewest(query: URLSearchParams, limit = PAGE): UseQueryResult<ExecutionPage> {
+export function useNewest(query: URLSearchParams, limit = PAGE, rows = false): UseQueryResult<ExecutionPage> {
   const params = new URLSearchParams(query);
+  if (rows) rowsOf(params);
   params.set("limit", String(limit));
   const text = params.toString();
   const refetchInterval = useInterval(4_000);

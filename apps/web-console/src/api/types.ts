@@ -9,6 +9,8 @@ export type Summary = Schemas["LineageExecutionSummary"];
 /** Every field of the record of an execution. */
 export type Execution = Schemas["Execution"];
 export type Accepted = Schemas["Accepted"];
+/** With steps and lines, where they were asked for. */
+export type ListedExecution = Schemas["ListedExecution"];
 export type ExecutionPage = Schemas["ExecutionList"];
 export type Detail = Schemas["ExecutionDetail"];
 export type Step = Schemas["Step"];

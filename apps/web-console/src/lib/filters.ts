@@ -1,7 +1,7 @@
 /** The filters of a list, kept in the address of the page under the names the API has for them. */
 
 export const FILTER_FIELDS = [
-  "status", "verdict", "risk_level", "trigger_kind", "actor", "workspace", "path", "commit", "run_id",
+  "status", "verdict", "risk_level", "trigger_kind", "actor", "workspace", "path", "error_step", "commit", "run_id",
   "correlation_id", "parent_execution_id",
 ] as const;
 export type FilterField = (typeof FILTER_FIELDS)[number];
@@ -13,6 +13,7 @@ export const CHOICES: Partial<Record<FilterField, readonly string[]>> = {
   ],
   verdict: ["allow", "need_approval", "deny"],
   risk_level: ["low", "medium", "high", "critical"],
+  error_step: ["capture", "validate", "backup", "apply", "verify", "health", "rollback"],
   trigger_kind: ["manual", "agent", "retry", "repair", "child", "scheduled"],
 };
 

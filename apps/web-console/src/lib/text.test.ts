@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { logLine, looksLikeTrouble, oneLine, plain, splitLines } from "./text";
+import { cause, logLine, looksLikeTrouble, oneLine, plain, splitLines } from "./text";
 
 const ESC = "\u001b";
 
@@ -70,4 +70,13 @@ describe("a line of a log", () => {
     expect(splitLines("a\nb\n")).toEqual(["a", "b"]);
     expect(splitLines("")).toEqual([""]);
   });
+});
+
+it.each([
+  ["pytest -q exited with 1: AssertionError: 3 != 4", "AssertionError: 3 != 4"],
+  ["make exited with -9", "make exited with -9"],
+  ["pytest exited with 1: sub exited with 2: no", "sub exited with 2: no"],
+  ["", ""],
+])("the cause of %j is %j", (line, expected) => {
+  expect(cause(line)).toBe(expected);
 });

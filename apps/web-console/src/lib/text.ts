@@ -32,6 +32,12 @@ function cut(text: string, length: number): string {
   return text.slice(0, code >= 0xd800 && code <= 0xdbff ? length - 1 : length);
 }
 
+/** What an error of a check comes down to: without the command line before it, where something follows that. */
+export function cause(line: string): string {
+  const found = /^.{1,200}? exited with -?\d+: (.+)$/.exec(line);
+  return found?.[1] ?? line;
+}
+
 export interface Span {
   readonly text: string;
   readonly style: string;

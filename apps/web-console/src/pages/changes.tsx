@@ -1,4 +1,4 @@
-import { useMemo, useState, type JSX } from "react";
+import { useEffect, useMemo, useState, type JSX } from "react";
 import { Diff, Hunk, type ViewType } from "react-diff-view";
 import { useSearchParams } from "react-router";
 
@@ -10,10 +10,13 @@ import type { Tone } from "../lib/status";
 import { plain } from "../lib/text";
 import { plural } from "../lib/time";
 import { Icon } from "../ui/icon";
-import { Awaited, Badge, Card, Empty } from "../ui/kit";
+import { Awaited, Badge, Card, Counts, Empty } from "../ui/kit";
+import { FileSelect, FileTree } from "./filetree";
 
-// A file with more changed lines is drawn when it is asked for.
+// A file with more changed lines is drawn when it is asked for, and so is what comes after so many lines and files.
 const MANY = 600;
+const LINES = 4_000;
+const BATCH = 100;
 
 export function Changes({ id, detail, only = false }: { id: string; detail: Detail; only?: boolean }): JSX.Element {
   const answer = useDiff(id);
@@ -42,14 +45,18 @@ export function Changes({ id, detail, only = false }: { id: string; detail: Deta
 function Shown({ diff, detail, only }: { diff: Answer; detail: Detail; only: boolean }): JSX.Element {
   const [params, setParams] = useSearchParams();
   const view: ViewType = params.get("diff") === "split" ? "split" : "unified";
+  const selected = params.get("file") ?? "";
   const drawn = useMemo(() => patches(diff.diff), [diff.diff]);
-  const change = (next: ViewType): void =>
-    setParams((known) => {
-      const changed = new URLSearchParams(known);
-      if (next === "split") changed.set("diff", "split");
-      else changed.delete("diff");
-      return changed;
-    });
+  const change = (name: string, value: string): void =>
+    setParams(
+      (known) => {
+        const changed = new URLSearchParams(known);
+        if (value) changed.set(name, value);
+        else changed.delete(name);
+        return changed;
+      },
+      { replace: true },
+    );
   if (diff.files.length === 0)
     return (
       <div className="card">
@@ -60,80 +67,102 @@ function Shown({ diff, detail, only }: { diff: Answer; detail: Detail; only: boo
     );
   const { execution } = detail;
   const state = execution.status === "completed" ? "applied" : execution.rolled_back ? "applied, then put back" : "not in the workspace";
-  const added = diff.files.reduce((sum, file) => sum + (file.lines_added ?? 0), 0);
-  const removed = diff.files.reduce((sum, file) => sum + (file.lines_removed ?? 0), 0);
+  const total = (of: "lines_added" | "lines_removed"): number => diff.files.reduce((sum, file) => sum + (file[of] ?? 0), 0);
+  const several = diff.files.length > 1;
+  const select = (path: string): void => change("file", path);
   return (
     <div className="stack">
       <div className="row wrap between">
         <div className="row wrap">
           <strong>{plural(diff.files.length, "file")}</strong>
-          <span className="plus">+{added}</span>
-          <span className="minus">−{removed}</span>
+          <Counts added={total("lines_added")} removed={total("lines_removed")} />
           <Badge tone={execution.status === "completed" ? "green" : "grey"}>{state}</Badge>
         </div>
         <div className="segments" role="group" aria-label="How to show it">
           {(["unified", "split"] as const).map((each) => (
-            <button key={each} type="button" aria-pressed={view === each} onClick={() => change(each)}>
+            <button key={each} type="button" aria-pressed={view === each} onClick={() => change("diff", each === "split" ? each : "")}>
               {each}
             </button>
           ))}
         </div>
       </div>
-      <div className={only || diff.files.length < 2 ? "stack" : "files"}>
-        {!only && diff.files.length > 1 && (
-          <nav className="card file-list" aria-label="Changed files">
-            {diff.files.map((file) => (
-              <a key={file.path} href={`#${encodeURIComponent(file.path)}`} title={plain(file.path)} onClick={(event) => {
-                event.preventDefault();
-                document.getElementById(`file ${file.path}`)?.scrollIntoView({ block: "start" });
-              }}>
-                <Icon name="file" size={13} />
-                <span className="cut grow" dir="auto">{plain(file.path)}</span>
-                <Counts file={file} />
-              </a>
-            ))}
-          </nav>
-        )}
-        <div>
-          {diff.files.map((file) => (
-            <File key={file.path} file={file} drawn={drawn.get(file.path)} view={view} />
-          ))}
+      {several && (
+        <div className={only ? "" : "narrow-only"}>
+          <FileSelect files={diff.files} selected={selected} select={select} />
         </div>
+      )}
+      <div className={only || !several ? "stack" : "files"}>
+        {!only && several && <FileTree files={diff.files} selected={selected} select={select} />}
+        <Files files={diff.files} drawn={drawn} view={view} selected={selected} />
       </div>
     </div>
   );
 }
 
-function Counts({ file }: { file: ChangedFile }): JSX.Element {
+/** Where the file is whose path is selected, and so many after it. */
+function Files({ files, drawn, view, selected }: { files: readonly ChangedFile[]; drawn: ReadonlyMap<string, Patch>; view: ViewType; selected: string }): JSX.Element {
+  const at = files.findIndex((file) => file.path === selected);
+  const [range, setRange] = useState({ from: 0, to: BATCH });
+  const shown = at < 0 || (at >= range.from && at < range.to) ? range : { from: at, to: at + BATCH };
+  if (shown !== range) setRange(shown);
+  const part = files.slice(shown.from, shown.to);
+  let budget = LINES;
+  const unasked = new Set<string>();
+  for (const file of part) {
+    const { lines } = drawn.get(file.path) ?? { lines: 0 };
+    budget -= lines;
+    if (lines <= MANY && (budget >= 0 || file.path === selected)) unasked.add(file.path);
+  }
+  const before = Math.min(BATCH, shown.from);
+  const after = Math.min(BATCH, files.length - shown.to);
+  useEffect(() => {
+    if (selected) document.getElementById(`file ${selected}`)?.scrollIntoView({ block: "start" });
+  }, [selected]);
   return (
-    <span className="num">
-      {file.lines_added ? <span className="plus">+{file.lines_added}</span> : null} {file.lines_removed ? <span className="minus">−{file.lines_removed}</span> : null}
-    </span>
+    <div className="stack">
+      {before > 0 && (
+        <button type="button" className="button" onClick={() => setRange({ ...shown, from: shown.from - before })}>
+          Show the {plural(before, "file")} before
+        </button>
+      )}
+      {part.map((file) => (
+        <File key={file.path} file={file} drawn={drawn.get(file.path)} view={view} unasked={unasked.has(file.path)} />
+      ))}
+      {after > 0 && (
+        <button type="button" className="button" onClick={() => setRange({ ...shown, to: shown.to + after })}>
+          Show {after.toLocaleString("en")} of {plural(files.length - shown.to, "more file")}
+        </button>
+      )}
+    </div>
   );
 }
 
 const TONES: Readonly<Record<string, Tone>> = { create: "green", update: "blue", delete: "red" };
 
-function File({ file, drawn: shown, view }: { file: ChangedFile; drawn: Patch | undefined; view: ViewType }): JSX.Element {
+function File({ file, drawn: shown, view, unasked }: { file: ChangedFile; drawn: Patch | undefined; view: ViewType; unasked: boolean }): JSX.Element {
   const [asked, setAsked] = useState(false);
-  const hidden = shown !== undefined && shown.lines > MANY && !asked;
+  const [folded, setFolded] = useState(false);
+  const path = plain(file.path);
   return (
-    <section className="card file" id={`file ${file.path}`} aria-label={plain(file.path)}>
-      <div className="file-head">
+    <section className="card file" id={`file ${file.path}`} aria-label={path}>
+      <div className="file-head" data-folded={folded}>
+        <button type="button" className="twist" aria-expanded={!folded} aria-label={`${folded ? "unfold" : "fold"} ${path}`} onClick={() => setFolded(!folded)}>
+          <Icon name="down" size={13} />
+        </button>
         <Badge tone={TONES[file.operation] ?? "grey"}>{file.operation}</Badge>
-        <code className="grow any" dir="auto">{plain(file.path)}</code>
-        <Counts file={file} />
+        <code className="grow any" dir="auto">{path}</code>
+        <Counts added={file.lines_added ?? 0} removed={file.lines_removed ?? 0} />
       </div>
-      {shown === undefined || shown.file.hunks.length === 0 ? (
+      {folded ? null : shown === undefined || shown.file.hunks.length === 0 ? (
         <p className="card-body soft">{shown?.file.isBinary ? "A binary file: its contents are not shown." : "No lines to show: an empty or binary file, or only its mode changed."}</p>
-      ) : hidden ? (
+      ) : !unasked && !asked ? (
         <p className="card-body">
           <button type="button" className="button" onClick={() => setAsked(true)}>
             Show {plural(shown.lines, "line")}
           </button>
         </p>
       ) : (
-        <div className="diff-scroll" tabIndex={0} role="group" aria-label={`difference of ${plain(file.path)}`}>
+        <div className="diff-scroll" tabIndex={0} role="group" aria-label={`difference of ${path}`}>
           <Diff viewType={view} diffType={shown.file.type} hunks={shown.file.hunks}>
             {(hunks) => hunks.map((hunk) => <Hunk key={hunk.content + String(hunk.oldStart)} hunk={hunk} />)}
           </Diff>

@@ -2,22 +2,22 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState, type JSX } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 
-import { useExecutions, useNewest, useWorkspaces } from "../api/queries";
-import type { Execution } from "../api/types";
+import { PAGE, useExecutions, useNewest, useWorkspaces } from "../api/queries";
+import type { ListedExecution, Workspace } from "../api/types";
 import { CHOICES, FILTER_FIELDS, listQuery, negated, readState, VIEWS, withFilter, withoutFilter, writeState, type Filter, type FilterField, type ListState, type View } from "../lib/filters";
 import { useKeys } from "../lib/keys";
-import { words } from "../lib/status";
-import { oneLine } from "../lib/text";
-import { ordinal, plural } from "../lib/time";
+import { awaiting, STEP_TONES, words } from "../lib/status";
+import { cause, oneLine } from "../lib/text";
+import { duration, ordinal, plural } from "../lib/time";
 import { Icon } from "../ui/icon";
-import { Awaited, Empty, Id, Menu, Risk, Status, Text, Time, Took, Trouble, Verdict } from "../ui/kit";
+import { Awaited, Counts, Empty, Id, Menu, Risk, Status, Text, Time, Took, Trouble, Verdict } from "../ui/kit";
 import { useTitle } from "../ui/frame";
 
 const VIEW_NAMES: Record<View, string> = { attention: "Needs attention", running: "Running", approval: "Awaiting approval", all: "All" };
 
 const FIELD_NAMES: Record<FilterField, string> = {
   status: "status", verdict: "verdict", risk_level: "risk", trigger_kind: "trigger", actor: "actor", workspace: "workspace",
-  path: "path", commit: "commit", run_id: "run", correlation_id: "chain", parent_execution_id: "parent",
+  path: "path", error_step: "failed step", commit: "commit", run_id: "run", correlation_id: "chain", parent_execution_id: "parent",
 };
 
 export function Executions(): JSX.Element {
@@ -92,14 +92,15 @@ function Search({ value, search }: { value: string; search: (text: string) => vo
   );
 }
 
+function nameOf(workspaces: readonly Workspace[], id: string | null): string | null {
+  return workspaces.find((each) => each.workspace_id === id)?.path?.split("/").pop() ?? id;
+}
+
 function Filters({ state, change }: { state: ListState; change: (state: ListState) => void }): JSX.Element {
   const any = state.filters.length > 0 || state.q !== "" || state.since !== "" || state.until !== "";
-  const workspaces = useWorkspaces().data?.workspaces;
+  const workspaces = useWorkspaces().data?.workspaces ?? [];
   const label = (filter: Filter): string => {
-    if (filter.field === "workspace") {
-      const known = workspaces?.find((workspace) => workspace.workspace_id === filter.value);
-      return known?.path?.split("/").pop() ?? filter.value;
-    }
+    if (filter.field === "workspace") return nameOf(workspaces, filter.value) ?? filter.value;
     return words(filter.value);
   };
   return (
@@ -227,7 +228,7 @@ function AddFilter({ state, change }: { state: ListState; change: (state: ListSt
 
 function List({ state, query, clear }: { state: ListState; query: URLSearchParams; clear: () => void }): JSX.Element {
   const pages = useExecutions(query);
-  const newest = useNewest(query);
+  const newest = useNewest(query, PAGE, true);
   const client = useQueryClient();
   const loaded = useMemo(() => pages.data?.pages.flatMap((page) => page.executions) ?? [], [pages.data]);
   const known = useMemo(() => new Set(loaded.map((execution) => execution.execution_id)), [loaded]);
@@ -318,13 +319,14 @@ function Nothing({ state, clear }: { state: ListState; clear: () => void }): JSX
   }
 }
 
-function Rows({ executions, grouped }: { executions: readonly Execution[]; grouped: boolean }): JSX.Element {
+function Rows({ executions, grouped }: { executions: readonly ListedExecution[]; grouped: boolean }): JSX.Element {
   const navigate = useNavigate();
   const [selected, setSelected] = useState<string | null>(null);
   const box = useRef<HTMLDivElement>(null);
+  const workspaces = useWorkspaces().data?.workspaces ?? [];
   const groups = useMemo(() => {
     if (!grouped) return [{ chain: "", members: executions }];
-    const chains = new Map<string, Execution[]>();
+    const chains = new Map<string, ListedExecution[]>();
     for (const execution of executions) chains.set(execution.correlation_id, [...(chains.get(execution.correlation_id) ?? []), execution]);
     return [...chains].map(([chain, members]) => ({ chain, members }));
   }, [executions, grouped]);
@@ -368,7 +370,11 @@ function Rows({ executions, grouped }: { executions: readonly Execution[]; group
           <ul className="list">
             {group.members.map((execution) => (
               <li key={execution.execution_id}>
-                <Row execution={execution} selected={execution.execution_id === selected} />
+                <Row
+                  execution={execution}
+                  selected={execution.execution_id === selected}
+                  workspace={workspaces.length > 1 ? nameOf(workspaces, execution.workspace_id) : null}
+                />
               </li>
             ))}
           </ul>
@@ -378,9 +384,23 @@ function Rows({ executions, grouped }: { executions: readonly Execution[]; group
   );
 }
 
-function Row({ execution, selected }: { execution: Execution; selected: boolean }): JSX.Element {
+/** How the time went: a part for each step, as long as it took, and what failed in red. */
+function MiniSteps({ steps }: { steps: NonNullable<ListedExecution["steps"]> }): JSX.Element | null {
+  if (steps.length === 0) return null;
+  const whole = steps.reduce((sum, step) => sum + Math.max(0, step.duration_seconds ?? 0), 0);
+  const said = steps.map((step) => `${words(step.step_name)} ${words(step.status)} ${duration(step.duration_seconds)}`).join(", ");
+  return (
+    <span className="mini" role="img" aria-label={`steps: ${said}`} title={said}>
+      {steps.map((step, index) => (
+        <i key={index} data-tone={STEP_TONES[step.status] ?? "grey"} style={{ flexGrow: whole > 0 ? (Math.max(0, step.duration_seconds ?? 0) / whole) * 100 : 1 }} />
+      ))}
+    </span>
+  );
+}
+
+function Row({ execution, selected, workspace }: { execution: ListedExecution; selected: boolean; workspace: string | null }): JSX.Element {
   const attempt = execution.attempt;
-  const error = oneLine(execution.error_message);
+  const error = cause(oneLine(execution.error_message));
   return (
     <Link className="item" data-selected={selected} to={`/executions/${encodeURIComponent(execution.execution_id)}`}>
       <Status of={execution} />
@@ -388,10 +408,10 @@ function Row({ execution, selected }: { execution: Execution; selected: boolean 
         <span className="title">
           <b className="cut" dir="auto">{oneLine(execution.title) || <span className="dim">untitled</span>}</b>
           <Id id={execution.execution_id} />
-          {attempt > 1 && <span className="dim num">{ordinal(attempt)} try</span>}
+          {attempt > 1 && <span className="tries num">{ordinal(attempt)} try</span>}
         </span>
         {error && (
-          <span className="sub">
+          <span className="sub" title={oneLine(execution.error_message, 1000)}>
             <span className="error cut" dir="auto">
               {execution.error_step ? `${words(execution.error_step)}: ` : ""}
               {error}
@@ -406,16 +426,27 @@ function Row({ execution, selected }: { execution: Execution; selected: boolean 
             by <Text>{oneLine(execution.actor, 60)}</Text>
           </span>
         )}
+        {workspace && (
+          <span className="cut dim">
+            in <Text>{workspace}</Text>
+          </span>
+        )}
       </span>
       <span className="row wrap">{execution.verdict === "allow" ? <Risk level={execution.risk_level} /> : <Verdict verdict={execution.verdict} />}</span>
-      <span className="soft num">{plural(execution.files_changed || execution.affected_paths.length, "file")}</span>
-      <span className="grow">
-        <span className="soft">
+      <span className="sub num changed">
+        <span>{plural(execution.files_changed || execution.affected_paths.length, "file")}</span>
+        <Counts added={execution.lines_added ?? 0} removed={execution.lines_removed ?? 0} />
+      </span>
+      <span className="sub when">
+        <span className="row between">
           <Time at={execution.started_at} />
+          {!awaiting(execution) && (
+            <span className="dim">
+              <Took of={execution} />
+            </span>
+          )}
         </span>
-        <span className="sub dim">
-          <Took of={execution} />
-        </span>
+        <MiniSteps steps={execution.steps ?? []} />
       </span>
     </Link>
   );

@@ -110,7 +110,7 @@ function Shown({ statistics, base, range, parts }: { statistics: Statistics; bas
         <Measures title="Outcome" counts={statistics.by_status} total={statistics.total} to={(status) => listOf({ ...base, status })} name={(status) => statusOf({ status, verdict: "" }).word} tone={(status) => statusOf({ status, verdict: "" }).tone} />
         <Measures title="Verdict of the gate" counts={statistics.by_verdict} total={statistics.total} to={(verdict) => listOf({ ...base, verdict })} tone={(verdict) => VERDICT_TONES[verdict] ?? "grey"} />
         <Measures title="Risk" counts={statistics.by_risk_level} total={statistics.total} to={(risk_level) => listOf({ ...base, risk_level })} tone={(risk) => RISK_TONES[risk] ?? "grey"} />
-        <Measures title="Failing steps" counts={statistics.failing_steps} total={Object.values(statistics.failing_steps).reduce((a, b) => a + b, 0)} to={() => listOf({ ...base, status: ["failed", "rolled_back"] })} tone={() => "red"} none="Nothing failed in this range." />
+        <Measures title="Failing steps" counts={statistics.failing_steps} total={Object.values(statistics.failing_steps).reduce((a, b) => a + b, 0)} to={(error_step) => listOf({ ...base, error_step, status: ["failed", "rolled_back"] })} tone={() => "red"} none="Nothing failed in this range." />
       </div>
       <Durations base={base} kinds={Object.keys(statistics.by_trigger_kind)} />
     </>

@@ -82,6 +82,16 @@ export function Id({ id }: { id: string }): JSX.Element {
   );
 }
 
+/** Lines added and removed. */
+export function Counts({ added, removed }: { added: number; removed: number }): JSX.Element {
+  return (
+    <span className="num counts">
+      {added > 0 && <span className="plus">+{added.toLocaleString("en")}</span>}
+      {removed > 0 && <span className="minus">−{removed.toLocaleString("en")}</span>}
+    </span>
+  );
+}
+
 export const SIDES = ["A", "B"] as const;
 
 /** Which of two that are compared. */
