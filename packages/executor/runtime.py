@@ -33,7 +33,13 @@ from executor.host.kept_artifacts import KeptArtifacts
 from executor.host.origin import Origin, account_name, approval_refusal, find_origin, outer_workspace
 from executor.host.recovery import Recovery
 from executor.host.reports import check_report_path
-from executor.host.settings import load_checks, load_health_checks, load_retention, write_defaults
+from executor.host.settings import (
+    load_checks,
+    load_health_checks,
+    load_isolate,
+    load_retention,
+    write_defaults,
+)
 from executor.models.approval import Approval
 from executor.models.change import Changeset, FileChange
 from executor.models.decision import GovernanceDecision
@@ -242,13 +248,15 @@ class Runtime:
         timeout_seconds: float | None = None,
         environment: Sequence[str] = (),
         reports: Sequence[str] = (),
+        isolate: bool | None = None,
         title: str | None = None,
         why: str | None = None,
     ) -> Proposal | ExecutionRecord:
         """Reads a change against the workspace, plans and judges it; writes nothing.
 
         Without `verify` the planner finds what verifies the change; with `find_checks` off there is only what
-        is named. Returns the completed execution instead when its change is this one and still in place.
+        is named. `isolate` has the checks pass in a scratch copy first; None is what the settings say.
+        Returns the completed execution instead when its change is this one and still in place.
         Raises InvalidChange, UnsafePath, InvalidSettings (a check that cannot be read), InvalidPolicy and
         BaseChanged.
         """
@@ -273,6 +281,7 @@ class Runtime:
             find_checks=find_checks,
             title=title,
             why=why,
+            isolate=isolate,
         )
         return Proposal(plan, changeset, decision, origin)
 
@@ -287,6 +296,7 @@ class Runtime:
         timeout_seconds: float | None = None,
         environment: Sequence[str] = (),
         reports: Sequence[str] = (),
+        isolate: bool | None = None,
         title: str | None = None,
         why: str | None = None,
         cancel: threading.Event | None = None,
@@ -313,6 +323,7 @@ class Runtime:
             origin=origin,
             title=title,
             why=why,
+            isolate=isolate,
             cancel=cancel,
             observer=observer,
             on_output=on_output,
@@ -327,6 +338,7 @@ class Runtime:
         run_id: str | None = None,
         timeout_seconds: float | None = None,
         environment: Sequence[str] = (),
+        isolate: bool | None = None,
         cancel: threading.Event | None = None,
         observer: Observer | None = None,
         on_output: Callable[[str], None] | None = None,
@@ -348,6 +360,7 @@ class Runtime:
             origin=self.origin(trigger="retry", parent=execution_id, run_id=run_id),
             title=plan.title,
             why=why or plan.why,
+            isolate=plan.isolate if isolate is None else isolate,
             cancel=cancel,
             observer=observer,
             on_output=on_output,
@@ -361,6 +374,7 @@ class Runtime:
         origin: Origin,
         title: str | None,
         why: str | None,
+        isolate: bool | None,
         cancel: threading.Event | None,
         observer: Observer | None,
         on_output: Callable[[str], None] | None,
@@ -383,6 +397,7 @@ class Runtime:
             judged_as=(origin.asking, *self._repeated(origin)),
             proposed_by=origin.account,
             command=kept,
+            isolate=load_isolate(self.root) if isolate is None else isolate,
         )
         return self.host.capture(
             Check(name=name, argv=command.argv, timeout_seconds=command.timeout_seconds),
@@ -395,6 +410,7 @@ class Runtime:
                 find_checks=command.find_checks,
                 title=first.title,
                 why=why,
+                isolate=first.isolate,
                 first=first,
             ),
             correlation_id=origin.correlation_id,
@@ -419,6 +435,7 @@ class Runtime:
         find_checks: bool,
         title: str | None,
         why: str | None,
+        isolate: bool | None,
         first: ChangePlan | None = None,
     ) -> tuple[ChangePlan, Changeset, GovernanceDecision]:
         """`first` is the plan that is kept already, from when there was no change yet."""
@@ -449,6 +466,7 @@ class Runtime:
             unverified=unverified,
             command=first.command if first is not None else None,
             plan_id=first.plan_id if first is not None else None,
+            isolate=load_isolate(self.root) if isolate is None else isolate,
         )
         decision = gate.evaluate(plan, changeset, now=self._clock())
         return plan, changeset, decision
@@ -531,6 +549,7 @@ class Runtime:
         run_id: str | None = None,
         timeout_seconds: float | None = None,
         environment: Sequence[str] = (),
+        isolate: bool | None = None,
         cancel: threading.Event | None = None,
         observer: Observer | None = None,
         wait_seconds: float = 0.0,
@@ -545,6 +564,7 @@ class Runtime:
             session=origin.session,
             timeout_seconds=timeout_seconds,
             environment=environment,
+            isolate=isolate,
             judged_as=(origin.asking,),
             cancel=cancel,
             observer=observer,

@@ -300,7 +300,7 @@ class CorrelationChain(BaseModel):
 
 
 class Step(BaseModel):
-    """`metadata` is opaque text of old programs."""
+    """`metadata` is JSON text: `{"where": "scratch"}` for a check in a scratch copy, or what old programs put there."""
 
     id: int
     execution_id: str

@@ -386,7 +386,7 @@ def _print_steps(app: Application, steps: list[StepRecord]) -> None:
     for step in steps:
         table.add_row(
             Text(icons.get(step.status, "●"), style=styles.get(step.status, "dim")),
-            Text(safe(step.step_name)),
+            Text(safe(step.step_name) + (" in a scratch copy" if step.in_scratch else "")),
             Text(duration(step.duration_seconds), style="dim"),
             Text(one_line(step.error_message or "", 160), style="red"),
         )

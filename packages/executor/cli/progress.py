@@ -54,7 +54,8 @@ class Progress:
             case EventType.FILE_CHANGED:
                 self._changed += 1
             case EventType.COMMAND_OUTPUT:
-                self._details.append(str(data.get("command")))
+                where = "in a scratch copy: " if data.get("where") == "scratch" else ""
+                self._details.append(f"{where}{data.get('command')}")
             case EventType.DRIFT:
                 paths = [*(data.get("changed") or ()), *(data.get("removed") or ())]
                 self._details.append(f"changed {', '.join(map(str, paths[:3]))}")

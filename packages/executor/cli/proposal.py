@@ -37,6 +37,11 @@ change_options: Final = with_options(
     ),
     click.option("--no-verify", is_flag=True, help="No check is wanted; a person has to approve code then."),
     click.option(
+        "--isolate/--no-isolate",
+        default=None,
+        help="Let the checks pass in a scratch copy first; only then is the workspace touched.",
+    ),
+    click.option(
         "--junit",
         multiple=True,
         metavar="FILE",
@@ -71,6 +76,8 @@ def propose(app: Application, options: dict[str, Any]) -> Proposal | ExecutionRe
         raise click.UsageError("give the change with --patch FILE or --changeset FILE (- reads stdin)")
     if options["verify"] and options["no_verify"]:
         raise click.UsageError("--verify and --no-verify contradict each other")
+    if options["isolate"] and options["no_verify"]:
+        raise click.UsageError("--isolate is about checks, and --no-verify asks for none")
     runtime = app.new_runtime
     origin = find_origin(runtime, options)
     return runtime.propose(
@@ -82,6 +89,7 @@ def propose(app: Application, options: dict[str, Any]) -> Proposal | ExecutionRe
         timeout_seconds=options["timeout"],
         environment=options["env"],
         reports=options["junit"],
+        isolate=options["isolate"],
         title=options["title"],
         why=options["why"],
     )
@@ -150,6 +158,8 @@ def show_proposal(app: Application, proposal: Proposal, as_json: bool) -> int:
     for check in plan.verification:
         why = f"  ({one_line(check.reason)})" if check.reason else ""
         app.print(f"verify: {one_line(check.name)}{why}")
+    if plan.isolate and plan.verification:
+        app.print("isolate: the checks have to pass in a scratch copy first")
     if not plan.verification:
         app.print("verify: nothing")
     for health in plan.health_checks:

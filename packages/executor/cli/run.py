@@ -24,7 +24,7 @@ from executor.cli.proposal import (
 )
 from executor.cli.signals import cancellable
 from executor.cli.text import duration, plural, short_id, status_icon, status_style, status_word
-from executor.models.execution import ExecutionRecord, ExecutionStatus, StepName
+from executor.models.execution import ISOLATED, ExecutionRecord, ExecutionStatus, StepName
 
 wait_option = click.option(
     "--wait",
@@ -143,6 +143,8 @@ def _capture(
         raise click.UsageError("give a command or a change, not both")
     if options["verify"] and options["no_verify"]:
         raise click.UsageError("--verify and --no-verify contradict each other")
+    if options["isolate"] and options["no_verify"]:
+        raise click.UsageError("--isolate is about checks, and --no-verify asks for none")
     runtime = app.new_runtime
     with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
         record = runtime.capture(
@@ -154,6 +156,7 @@ def _capture(
             timeout_seconds=options["timeout"],
             environment=options["env"],
             reports=options["junit"],
+            isolate=options["isolate"],
             title=options["title"],
             why=options["why"],
             cancel=cancel,
@@ -185,6 +188,11 @@ def _capture(
     is_flag=True,
     help="Run the command of `executor run -- COMMAND` again and take what it changes this time.",
 )
+@click.option(
+    "--isolate/--no-isolate",
+    default=None,
+    help="Let the checks pass in a scratch copy first (as the attempt before).",
+)
 @backoff_option
 @wait_option
 @check_options
@@ -195,6 +203,7 @@ def retry(
     execution: str,
     times: int,
     rerun: bool,
+    isolate: bool | None,
     backoff: float,
     wait: float,
     timeout: float | None,
@@ -227,6 +236,7 @@ def retry(
             run_id=run_id,
             timeout_seconds=timeout,
             environment=env,
+            isolate=isolate,
             cancel=cancel,
             observer=progress,
             wait_seconds=wait,
@@ -287,6 +297,10 @@ def report(app: Application, record: ExecutionRecord, as_json: bool) -> int:
 def _advise(app: Application, record: ExecutionRecord, code: ExitCode) -> None:
     end = short_id(record.execution_id)
     match code:
+        case ExitCode.FAILED if (record.error_code or "").startswith(ISOLATED):
+            app.note(
+                f"the workspace was not touched; why: executor logs {end}    again: executor retry {end}"
+            )
         case ExitCode.FAILED if record.error_step == StepName.CAPTURE:
             app.note(f"nothing was applied; why: executor logs {end}    again: executor retry {end} --rerun")
         case ExitCode.FAILED:

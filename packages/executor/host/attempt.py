@@ -34,8 +34,11 @@ from executor.host.cancellation import CancelRequest, find_request
 from executor.host.cause import cause_line
 from executor.host.checks import CheckResult, run_check
 from executor.host.effects import CheckEffects, Problems
+from executor.host.environment import in_scratch
+from executor.host.git import STATE_FOLDER
 from executor.host.health import failure as health_failure
 from executor.host.health import run_health_check
+from executor.host.isolation import applied_in_scratch
 from executor.host.lock import WorkspaceLock
 from executor.host.reports import (
     UnreadableReport,
@@ -47,7 +50,15 @@ from executor.host.reports import (
     with_report,
 )
 from executor.models.change import changeset_checksum
-from executor.models.execution import EventType, ExecutionStatus, StepName, StepStatus, Verdict
+from executor.models.execution import (
+    IN_SCRATCH,
+    ISOLATED,
+    EventType,
+    ExecutionStatus,
+    StepName,
+    StepStatus,
+    Verdict,
+)
 from executor.models.plan import Check, DriftRule
 
 if TYPE_CHECKING:
@@ -96,6 +107,19 @@ class Surroundings:
     inside: bool
 
 
+@dataclass(slots=True)
+class _Site:
+    """Where checks run: the workspace, or with `isolated` a scratch copy of it. The change is applied there."""
+
+    tree: WorkspaceTree
+    state: Path
+    transaction: Transaction
+    environment: Environment
+    isolated: bool = False
+    effects: CheckEffects | None = None
+    drift: Drift | None = None
+
+
 class Stopped(Exception):
     """A step could not do its work; the attempt ends with this as its error."""
 
@@ -126,6 +150,7 @@ class Attempt:
         approval: Approval | None = None,
         steps_before: int = 0,
         began: float | None = None,
+        database_url: str | None = None,
     ) -> None:
         self._around = surroundings
         self._approval = approval
@@ -137,13 +162,14 @@ class Attempt:
         self._folder = folder
         self._recorder = recorder
         self._environment = environment
+        # What opens the store from a scratch copy.
+        self._database_url = database_url
         self._cancel = cancel
         self._wait_seconds = wait_seconds
         self._began = time.monotonic() if began is None else began
         self._step_num = steps_before
         self._transaction: Transaction | None = None
-        self._effects: CheckEffects | None = None
-        self._drift: Drift | None = None
+        self._here: _Site | None = None
         self._applied = 0
         self._verified = False
         self._healthy = False
@@ -196,6 +222,8 @@ class Attempt:
             try:
                 try:
                     self._validate(held)
+                    if self._plan.isolate:
+                        self._verify_in_scratch()
                     self._backup()
                     self._apply()
                     self._verify()
@@ -211,8 +239,8 @@ class Attempt:
                 if self._transaction is not None:
                     try:
                         if not self._transaction.committed:
-                            if self._effects is not None:
-                                self._effects.roll_back()
+                            if self._here is not None and self._here.effects is not None:
+                                self._here.effects.roll_back()
                             else:
                                 self._transaction.rollback()
                     finally:
@@ -247,6 +275,7 @@ class Attempt:
                 self._changeset,
                 workspace_id=self._decision.workspace_id,
             )
+            self._here = _Site(around.tree, around.state, self._transaction, self._environment)
 
     def _confirm_decision(self) -> None:
         """The decision is about exactly this, the gate still says the same, and so does who approved.
@@ -308,35 +337,80 @@ class Attempt:
                 ]
             )
 
+    def _verify_in_scratch(self) -> None:
+        """The checks, before anything is written to the workspace."""
+        around, name = self._around, StepName.VERIFY
+        with ExitStack() as held:
+            site: _Site | None = None
+            for check in self._plan.verification:
+                with self._step(name, ExecutionStatus.VERIFYING, log=True, metadata=IN_SCRATCH) as step:
+                    try:
+                        if site is None:
+                            copy = applied_in_scratch(
+                                around.tree,
+                                around.state,
+                                self._execution_id,
+                                self._changeset,
+                                environ=around.environ,
+                                cancel=self._cancel,
+                            )
+                            tree, transaction = held.enter_context(copy)
+                            environment = in_scratch(self._environment, str(tree.root), self._database_url)
+                            site = _Site(tree, tree.root / STATE_FOLDER, transaction, environment, True)
+                        self._check(name, check, step, site)
+                    except (Unavailable, TryAgain):
+                        raise
+                    except (Stopped, ExecutorError) as error:
+                        if self._cancel.is_set():
+                            raise self._interrupted(name) from error
+                        message = error.message if isinstance(error, Stopped) else str(error)
+                        raise Stopped(
+                            name,
+                            ISOLATED + error.code,
+                            f"in a scratch copy, the workspace is untouched: {message}",
+                        ) from error
+
     def _verify(self) -> None:
         name = StepName.VERIFY
         for check in self._plan.verification:
             with self._step(name, ExecutionStatus.VERIFYING, log=True) as step:
-                report = self._folder.raw_report(self._step_num)
-                seen = look_at_reports(self._around.tree.root, check)
-                reporting = check
-                if not check.shell:
-                    reporting = structs.replace(check, argv=with_report(check.argv, report))
-                result = self._run(reporting, step)
-                output = command_output(check, result, step.log_name)
-                failing = self._take_reports(name, report, seen, output)
-                self._recorder.emit(EventType.COMMAND_OUTPUT, output)
-                self._recorder.emit_many(failing)
-                drift = self._note_drift()
-                if self._cancel.is_set():
-                    raise self._interrupted(name)
-                if not result.passed:
-                    raise _failed_check(name, check, result)
-                self._refuse_drift(drift, name, check.name)
+                self._check(name, check, step, self._site)
+
+    def _check(self, name: StepName, check: Check, step: _Step, site: _Site) -> None:
+        """Runs one check and takes down what came of it. Raises Stopped when the change does not pass it."""
+        report = self._folder.raw_report(self._step_num)
+        seen = look_at_reports(site.tree.root, check)
+        reporting = check
+        if not check.shell:
+            reporting = structs.replace(check, argv=with_report(check.argv, report))
+        result = self._run(reporting, step, site)
+        output = command_output(check, result, step.log_name)
+        if site.isolated:
+            output["where"] = "scratch"
+        # What passes there runs once more in the workspace: its tests are not counted twice.
+        failing = (
+            [] if site.isolated and result.passed else self._take_reports(name, report, seen, output, site)
+        )
+        report.unlink(missing_ok=True)
+        self._recorder.emit(EventType.COMMAND_OUTPUT, output)
+        self._recorder.emit_many(failing)
+        drift = self._note_drift(site)
+        if self._cancel.is_set():
+            raise self._interrupted(name)
+        if not result.passed:
+            raise _failed_check(name, check, result)
+        self._refuse_drift(drift, name, check.name)
 
     def _look_after_health(self) -> None:
         name = StepName.HEALTH
         warned = False
         for check in self._plan.health_checks:
             with self._step(name, ExecutionStatus.HEALTH_CHECKING, log=True) as step:
-                result, tries = run_health_check(check, partial(self._run, step=step), self._cancel)
+                result, tries = run_health_check(
+                    check, partial(self._run, step=step, site=self._site), self._cancel
+                )
                 self._recorder.emit(EventType.COMMAND_OUTPUT, command_output(check, result, step.log_name))
-                drift = self._note_drift()
+                drift = self._note_drift(self._site)
                 if self._cancel.is_set():
                     raise self._interrupted(name)
                 self._refuse_drift(drift, name, check.name)
@@ -357,16 +431,16 @@ class Attempt:
                 self._recorder.emit(EventType.HEALTH_WARNING, found)
         self._healthy = bool(self._plan.health_checks) and not warned
 
-    def _run(self, check: Check, step: _Step) -> CheckResult:
+    def _run(self, check: Check, step: _Step, site: _Site) -> CheckResult:
         assert step.log is not None
         around = self._around
-        if self._effects is None:
-            self._effects = CheckEffects.watch(self._in_progress, around.tree, around.state, around.environ)
+        if site.effects is None:
+            site.effects = CheckEffects.watch(site.transaction, site.tree, site.state, around.environ)
         result = run_check(
             check,
-            cwd=around.tree.root,
+            cwd=site.tree.root,
             log_path=step.log,
-            environment=self._environment,
+            environment=site.environment,
             redactor=around.redactor,
             cancel=self._cancel,
         )
@@ -379,7 +453,7 @@ class Attempt:
             raise Stopped(name, DRIFTED, f"{check} changed {changed}; checks must not")
 
     def _take_reports(
-        self, name: StepName, report: Path, seen: Sequence[Seen], output: dict[str, object]
+        self, name: StepName, report: Path, seen: Sequence[Seen], output: dict[str, object], site: _Site
     ) -> list[tuple[EventType, Mapping[str, object]]]:
         """Keeps what the reports of a check say; returns the events of the tests that failed.
 
@@ -387,7 +461,7 @@ class Attempt:
         """
         results: dict[str, TestResult] = {}
         errors: list[str] = []
-        reads: list[Callable[[], bytes]] = [partial(read_written, self._around.tree.root, s) for s in seen]
+        reads: list[Callable[[], bytes]] = [partial(read_written, site.tree.root, s) for s in seen]
         if report.exists():
             reads.append(partial(read_report_file, report.parent, report.name))
         for read in reads:
@@ -401,7 +475,6 @@ class Attempt:
             if read is reads[-1] and report.exists():
                 text = self._around.redactor.redact(data.decode("utf-8", "replace"))
                 self._folder.write_report(self._step_num, name, text.encode("utf-8", "replace"))
-        report.unlink(missing_ok=True)
         self._store.record_test_results(list(results.values()))
         if results:
             output["tests"] = count_outcomes(list(results.values()))
@@ -410,12 +483,12 @@ class Attempt:
         failing = [result for result in results.values() if result.failing]
         return [(EventType.TEST_FAILED, _failed_test(result)) for result in failing[:_FAILING_TESTS]]
 
-    def _note_drift(self) -> Drift:
+    def _note_drift(self, site: _Site) -> Drift:
         """What the checks so far have done to files that were there before, and what they made."""
-        assert self._effects is not None
-        drift = self._effects.look()
-        if drift and drift != self._drift:
-            self._drift = drift
+        assert site.effects is not None
+        drift = site.effects.look()
+        if drift and drift != site.drift:
+            site.drift = drift
             self._recorder.emit(EventType.DRIFT, drift.to_dict())
         return drift
 
@@ -452,10 +525,10 @@ class Attempt:
     def _roll_back(self, transaction: Transaction) -> None:
         """Raises RollbackIncomplete naming what is not as before."""
         others: Problems = []
-        if self._effects is None:
+        if self._here is None or self._here.effects is None:
             report = transaction.rollback()
         else:
-            report, others = self._effects.roll_back()
+            report, others = self._here.effects.roll_back()
         problems = (*report.problems, *others)
         self._recorder.emit(
             EventType.ROLLBACK_END,
@@ -499,6 +572,11 @@ class Attempt:
         assert self._transaction is not None, "the validate step comes first"
         return self._transaction
 
+    @property
+    def _site(self) -> _Site:
+        assert self._here is not None, "the validate step comes first"
+        return self._here
+
     @contextmanager
     def _step(
         self,
@@ -507,6 +585,7 @@ class Attempt:
         *,
         log: bool = False,
         cancellable: bool = True,
+        metadata: str | None = None,
     ) -> Iterator[_Step]:
         """Records the block as a step. Whatever it raises on purpose becomes Stopped."""
         if cancellable and self._cancel.is_set():
@@ -516,7 +595,9 @@ class Attempt:
         self._step_num += 1
         path = self._folder.step_log(self._step_num, name) if log else None
         step = _Step(path, str(path.relative_to(self._folder.path)) if path else None)
-        step_id = self._store.record_step_start(self._execution_id, self._step_num, name, step.log_name)
+        step_id = self._store.record_step_start(
+            self._execution_id, self._step_num, name, step.log_name, metadata=metadata
+        )
         self._recorder.catch_up()
         began = time.monotonic()
         try:

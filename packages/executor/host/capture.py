@@ -11,7 +11,7 @@ from executor.errors import ExecutorError, Interrupted, TryAgain, Unavailable
 from executor.host.attempt import Stopped, command_output
 from executor.host.cause import cause_line
 from executor.host.checks import run_check
-from executor.host.environment import INSIDE, Environment, Link
+from executor.host.environment import INSIDE, LEADS_BACK, Environment, Link
 from executor.host.scratch import ScratchCopy
 from executor.models.execution import EventType, StepName, StepStatus
 from executor.models.plan import Check
@@ -26,19 +26,10 @@ CAPTURE_FAILED: Final = "capture_failed"
 CAPTURE_TIMED_OUT: Final = "capture_timed_out"
 DEFAULT_TIMEOUT_SECONDS: Final = 3600.0
 
-# They would lead to the state of the workspace, or git to its repository.
-_WITHHELD: Final = frozenset(
-    (
-        *(INSIDE, "EXECUTOR_STATE_DIR", "EXECUTOR_WORKSPACE_ID", "OLDPWD"),
-        *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE"),
-        *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
-    )
-)
-
 
 def capture_environment(environ: Mapping[str, str], link: Link) -> Environment:
     """The caller's environment, with what makes executions inside find their place in the graph."""
-    values = {name: value for name, value in environ.items() if name not in _WITHHELD}
+    values = {name: value for name, value in environ.items() if name != INSIDE and name not in LEADS_BACK}
     return Environment({**values, "PWD": link.workspace, **link.variables()})
 
 

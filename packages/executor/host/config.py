@@ -17,7 +17,7 @@ from executor.host.environment import check_name
 from executor.models.command_line import split_command
 from executor.models.plan import HealthCheck, HealthKind
 
-CONFIG_TABLES: Final = ("capture", "checks", "health", "notify", "retention")
+CONFIG_TABLES: Final = ("capture", "checks", "health", "notify", "retention", "run")
 
 _Seconds = Annotated[float, Meta(gt=0, le=3600)]
 _Status = Annotated[int, Meta(ge=100, le=599)]
@@ -108,6 +108,15 @@ def read_retention(settings: Mapping[str, Any], name: str) -> tuple[int | None, 
     except msgspec.ValidationError as cause:
         raise InvalidSettings(f"{name}: [retention] {_told(str(cause))}") from cause
     return table.keep_days, table.keep_count
+
+
+def read_isolate(settings: Mapping[str, Any], name: str) -> bool:
+    """`isolate` of `[run]`. Raises InvalidSettings."""
+    table = settings.get("run", {})
+    isolate = table.get("isolate", False) if isinstance(table, dict) else None
+    if not isinstance(isolate, bool) or set(table) - {"isolate"}:
+        raise InvalidSettings(f"{name}: [run] holds isolate = true or false")
+    return isolate
 
 
 def read_notify(settings: Mapping[str, Any], name: str) -> NotifySettings | None:

@@ -67,6 +67,16 @@ _NAME: Final = re.compile(r"[^=\0]+")
 _UUID_ID: Final = re.compile(r"exec_([0-9a-f]{32})")
 
 
+# They lead to the state of the workspace, or git to its repository: nothing for a process in a scratch copy.
+LEADS_BACK: Final = frozenset(
+    (
+        *("EXECUTOR_STATE_DIR", "EXECUTOR_WORKSPACE_ID", "OLDPWD"),
+        *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE"),
+        *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """How a process inside an execution finds its place in the graph.
@@ -126,6 +136,15 @@ def check_environment(
         values[INSIDE] = INSIDE_VERIFICATION
         withheld = tuple(name for name in withheld if name not in values)
     return Environment(values, withheld)
+
+
+def in_scratch(environment: Environment, workspace: str, database_url: str | None) -> Environment:
+    """`environment` for the same check in a scratch copy, with the database in which it is recorded."""
+    values = {name: value for name, value in environment.values.items() if name not in LEADS_BACK}
+    values[WORKSPACE] = workspace
+    if database_url is not None:
+        values[DATABASE] = database_url
+    return Environment(values, environment.withheld)
 
 
 def check_name(name: str) -> str:

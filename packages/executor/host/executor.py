@@ -516,6 +516,7 @@ class HostExecutor:
         session: str | None = None,
         timeout_seconds: float | None = None,
         environment: Sequence[str] = NO_ENVIRONMENT,
+        isolate: bool | None = None,
         judged_as: Sequence[TriggerKind] = (),
         cancel: threading.Event | None = None,
         observer: Observer | None = None,
@@ -530,6 +531,7 @@ class HostExecutor:
             why=why,
             timeout_seconds=timeout_seconds,
             environment=environment,
+            isolate=isolate,
             judged_as=judged_as,
         )
         return self.execute(
@@ -553,11 +555,13 @@ class HostExecutor:
         why: str | None = None,
         timeout_seconds: float | None = None,
         environment: Sequence[str] = NO_ENVIRONMENT,
+        isolate: bool | None = None,
         judged_as: Sequence[TriggerKind] = (),
     ) -> tuple[ChangePlan, Changeset, GovernanceDecision]:
         """What applying the stored changeset of an ended execution again would be; records nothing.
 
-        `timeout_seconds` and `environment` replace and add to what the checks had. The gate decides anew, by
+        `timeout_seconds` and `environment` replace and add to what the checks had, `isolate` replaces what was
+        asked for then. The gate decides anew, by
         the rules for retries, for what the first attempt was judged as, and for `judged_as`.
 
         Raises ExecutionNotFound, WrongWorkspace, InvalidState (completed, not ended, or its changeset was
@@ -592,6 +596,7 @@ class HostExecutor:
             proposed_by=plan.proposed_by,
             unverified=plan.unverified,
             command=plan.command,
+            isolate=plan.isolate if isolate is None else isolate,
         )
         return again, changeset, gate.evaluate(again, changeset, now=self._clock())
 
@@ -902,6 +907,7 @@ class HostExecutor:
             approval=approval,
             steps_before=steps_before,
             began=began,
+            database_url=self._database_url,
         )
 
     def _settled(self, execution_id: str, folder: ArtifactFolder) -> ExecutionRecord:

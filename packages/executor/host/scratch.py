@@ -118,8 +118,8 @@ class ScratchCopy:
         self._linked: set[str] = set()
         self._settings_before: dict[str, bytes | None] = {}
 
-    def make(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Copies files that are tracked, or neither tracked nor ignored, as they are now.
+    def make(self, stop: Callable[[], bool] = lambda: False, *, also: Sequence[str] = ()) -> None:
+        """Copies files that are tracked, or neither tracked nor ignored, and those of `also`, as they are now.
 
         Raises WorkspaceUnwritable, and InvalidChange when git cannot say what belongs to the workspace.
         Returns early once `stop` says so.
@@ -133,9 +133,8 @@ class ScratchCopy:
             self.root.mkdir(parents=True, mode=0o700)
             self._make_state()
             try:
-                paths = self._paths()
                 made = {""}
-                for path in paths:
+                for path in dict.fromkeys((*self._paths(), *also)):
                     if stop():
                         return
                     self._copy(path, made)

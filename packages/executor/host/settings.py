@@ -39,6 +39,10 @@ _CONFIG: Final = """\
 # keep_days = 90
 # keep_count = 1000
 
+# Whether checks have to pass in a scratch copy before the workspace is touched, as with `executor run --isolate`.
+# [run]
+# isolate = false
+
 # What has to be well after a change was verified: http, tcp, process or command. All other keys have defaults.
 # [health.web]
 # http = "http://127.0.0.1:8080/health"
@@ -126,6 +130,16 @@ def load_health_checks(root: Path) -> list[HealthCheck]:
     from executor.host.config import read_health
 
     return read_health(settings, _CONFIG_NAME)
+
+
+def load_isolate(root: Path) -> bool:
+    """`isolate` of `[run]` in `config.toml`. Raises InvalidSettings."""
+    settings = _config(root)
+    if not settings:
+        return False
+    from executor.host.config import read_isolate
+
+    return read_isolate(settings, _CONFIG_NAME)
 
 
 def load_notify(root: Path) -> NotifySettings | None:

@@ -78,6 +78,10 @@ TERMINAL_STATUSES: Final = frozenset(
         ExecutionStatus.CANCELLED.value,
     }
 )
+# In front of the error code of a check that failed in a scratch copy, before the workspace was touched.
+ISOLATED: Final = "isolated_"
+# The metadata of a step that ran there.
+IN_SCRATCH: Final = '{"where": "scratch"}'
 ATTEMPT_TRIGGERS: Final = frozenset({TriggerKind.RETRY.value, TriggerKind.REPAIR.value})
 
 
@@ -210,7 +214,7 @@ class LineCounts:
 
 @dataclass(slots=True)
 class StepRecord:
-    """One step of an execution. `metadata` is opaque JSON text of old programs."""
+    """One step of an execution. `metadata` is JSON text: `IN_SCRATCH`, or whatever old programs put there."""
 
     id: int
     execution_id: str
@@ -224,6 +228,11 @@ class StepRecord:
     error_message: str | None = None
     log_ref: str | None = None
     metadata: str | None = None
+
+    @property
+    def in_scratch(self) -> bool:
+        """Whether it ran in a scratch copy, before the workspace was touched."""
+        return self.metadata == IN_SCRATCH
 
     def to_dict(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

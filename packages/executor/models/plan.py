@@ -105,7 +105,7 @@ class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
     `judged_as` are trigger kinds whose rules hold beside those of `trigger_kind`: who really asks, and what
     a retry repeats. `proposed_by` is the account under which the change was proposed, also by an agent.
     `unverified` names code that no check of the plan is known to cover. `command` made the change; while it
-    runs, scope and checks are empty.
+    runs, scope and checks are empty. With `isolate` the checks have to pass in a scratch copy first.
     """
 
     plan_id: str
@@ -126,6 +126,7 @@ class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
     proposed_by: str | None = None
     unverified: tuple[str, ...] = ()
     command: CapturedCommand | None = None
+    isolate: bool = False
 
     @property
     def trigger_kinds(self) -> tuple[TriggerKind, ...]:

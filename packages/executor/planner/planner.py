@@ -46,6 +46,7 @@ def plan_change(
     hints: Sequence[Hint] = (),
     command: CapturedCommand | None = None,
     plan_id: str | None = None,
+    isolate: bool = False,
 ) -> ChangePlan:
     """The plan for `changeset`: its scope, the risk it proposes with reasons, its checks, the way back.
 
@@ -76,6 +77,7 @@ def plan_change(
         proposed_by=proposed_by,
         unverified=tuple(unverified),
         command=command,
+        isolate=isolate,
     )
 
 

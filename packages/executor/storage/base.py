@@ -174,9 +174,15 @@ class ExecutionStorage(ABC):
 
     @abstractmethod
     def record_step_start(
-        self, execution_id: str, step_num: int, step_name: str, log_ref: str | None = None
+        self,
+        execution_id: str,
+        step_num: int,
+        step_name: str,
+        log_ref: str | None = None,
+        *,
+        metadata: str | None = None,
     ) -> int:
-        """Records a step as running, with its `step_start` event; returns the id of the step.
+        """Records a step as running, with its `step_start` event; returns the id of the step. `metadata` is JSON text.
 
         Raises ExecutionNotFound, ExecutionEnded, UnknownStep, InvalidNumber.
         """

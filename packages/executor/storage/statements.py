@@ -680,7 +680,7 @@ def heads() -> dict[str, Select[Any]]:
 
 
 def insert_step(insert: Insert) -> Any:
-    given = ("execution_id", "step_num", "step_name", "status", "started_at", "log_ref")
+    given = ("execution_id", "step_num", "step_name", "status", "started_at", "log_ref", "metadata")
     values = {name: parameter_for(execution_steps.c[name]) for name in given}
     return insert(execution_steps).values(values).returning(execution_steps.c.id)
 

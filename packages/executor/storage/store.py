@@ -566,12 +566,19 @@ class ExecutionStore(ExecutionStorage):
         return _Family(*row)
 
     def record_step_start(
-        self, execution_id: str, step_num: int, step_name: str, log_ref: str | None = None
+        self,
+        execution_id: str,
+        step_num: int,
+        step_name: str,
+        log_ref: str | None = None,
+        *,
+        metadata: str | None = None,
     ) -> int:
         now = self._now()
         execution_id = checks.asked_id(execution_id)
         number, name = check_count("step_num", step_num), checks.step_name(step_name)
         log_ref = checks.optional_text("log_ref", log_ref)
+        metadata = checks.optional_text("metadata", metadata)
 
         def work(connection: Connection) -> int:
             family = self._locked(connection, execution_id)
@@ -585,10 +592,17 @@ class ExecutionStore(ExecutionStorage):
                     status=StepStatus.RUNNING.value,
                     started_at=now,
                     log_ref=log_ref,
+                    metadata=metadata,
                 )
             ).fetchall()
             data = _without_none(
-                {"step_id": step_id, "step_num": number, "step_name": name, "log_ref": log_ref}
+                {
+                    "step_id": step_id,
+                    "step_num": number,
+                    "step_name": name,
+                    "log_ref": log_ref,
+                    "metadata": metadata,
+                }
             )
             self._append_one(connection, EventType.STEP_START, execution_id, family.correlation_id, now, data)
             return int(step_id)

@@ -418,6 +418,7 @@ function StepRow({ step, whole, now, waitedFrom }: { step: Step; whole: { from: 
       <span className="status" data-tone={tone}>
         <Icon name={STEP_ICONS[step.status] ?? "pending"} size={15} spin={step.status === "running"} />
         {words(step.step_name)}
+        {step.metadata === '{"where": "scratch"}' && <span className="dim">in a scratch copy</span>}
         {step.status !== "completed" && <span className="dim">{words(step.status)}</span>}
       </span>
       <div className="track" title={`${plain(step.step_name)}: ${duration(step.duration_seconds)}`}>
