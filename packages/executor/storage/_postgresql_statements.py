@@ -95,9 +95,9 @@ SELECT_UNRESOLVED: Final = 'SELECT 1  FROM executions  WHERE executions.executio
 def select_unresolved(*, execution_id: str) -> Bound:
     return SELECT_UNRESOLVED, (execution_id,)
 
-INSERT_STEP: Final = 'INSERT INTO execution_steps (execution_id, step_num, step_name, status, started_at, log_ref) VALUES (%s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR) RETURNING execution_steps.id'
-def insert_step(*, execution_id: str, step_num: int, step_name: str, status: str, started_at: str, log_ref: str | None) -> Bound:
-    return INSERT_STEP, (execution_id, step_num, step_name, status, started_at, log_ref)
+INSERT_STEP: Final = 'INSERT INTO execution_steps (execution_id, step_num, step_name, status, started_at, log_ref, metadata) VALUES (%s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR, %s::VARCHAR) RETURNING execution_steps.id'
+def insert_step(*, execution_id: str, step_num: int, step_name: str, status: str, started_at: str, log_ref: str | None, metadata: str | None) -> Bound:
+    return INSERT_STEP, (execution_id, step_num, step_name, status, started_at, log_ref, metadata)
 
 END_STEP: Final = "UPDATE execution_steps SET status=%s::VARCHAR, ended_at=%s::VARCHAR, duration_seconds=%s, error_code=%s::VARCHAR, error_message=%s::VARCHAR WHERE execution_steps.id = %s::BIGINT AND (execution_steps.status NOT IN ('completed', 'failed', 'skipped')) RETURNING execution_steps.id, execution_steps.execution_id, execution_steps.step_num, execution_steps.step_name, execution_steps.status, execution_steps.started_at, execution_steps.ended_at, execution_steps.duration_seconds, execution_steps.error_code, execution_steps.error_message, execution_steps.log_ref, execution_steps.metadata"
 def end_step(*, status: str, ended_at: str | None, duration_seconds: float | None, error_code: str | None, error_message: str | None, step_id: int) -> Bound:

@@ -95,9 +95,9 @@ SELECT_UNRESOLVED: Final = "SELECT 1  FROM executions  WHERE executions.executio
 def select_unresolved(*, execution_id: str) -> Bound:
     return SELECT_UNRESOLVED, (execution_id, 0)
 
-INSERT_STEP: Final = 'INSERT INTO execution_steps (execution_id, step_num, step_name, status, started_at, log_ref) VALUES (?, ?, ?, ?, ?, ?) RETURNING id'
-def insert_step(*, execution_id: str, step_num: int, step_name: str, status: str, started_at: str, log_ref: str | None) -> Bound:
-    return INSERT_STEP, (execution_id, step_num, step_name, status, started_at, log_ref)
+INSERT_STEP: Final = 'INSERT INTO execution_steps (execution_id, step_num, step_name, status, started_at, log_ref, metadata) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id'
+def insert_step(*, execution_id: str, step_num: int, step_name: str, status: str, started_at: str, log_ref: str | None, metadata: str | None) -> Bound:
+    return INSERT_STEP, (execution_id, step_num, step_name, status, started_at, log_ref, metadata)
 
 END_STEP: Final = "UPDATE execution_steps SET status=?, ended_at=?, duration_seconds=?, error_code=?, error_message=? WHERE execution_steps.id = ? AND (execution_steps.status NOT IN ('completed', 'failed', 'skipped')) RETURNING id, execution_id, step_num, step_name, status, started_at, ended_at, duration_seconds, error_code, error_message, log_ref, metadata"
 def end_step(*, status: str, ended_at: str | None, duration_seconds: float | None, error_code: str | None, error_message: str | None, step_id: int) -> Bound:
