@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import ExecutionNotFound, InvalidLimit
-from executor.graph import attempt_tree, chain, effective, lineage, place, root, unresolved
+from executor.graph import attempt_tree, chain, effective, lineage, place, reverted, root, unresolved
 from executor.models.execution import ExecutionRecord, LinkRecord
 from executor.storage.store import ExecutionStore
 from executor.testing.factories import as_record, ids, row, start
@@ -193,6 +193,11 @@ def test_what_is_unresolved() -> None:
     assert unresolved([first, second, fix, revert], "first", links=[reverts])
     assert not unresolved([first, fix], "first", links=[reverts])
     assert not unresolved([first, fix, revert], "first", links=[LinkRecord("revert", "evidence", "fix")])
+    again = record("again", "revert", status="completed", trigger_kind="manual", started_at="5")
+    back = [reverts, LinkRecord("again", "reverts", "revert")]
+    assert not unresolved([first, fix, revert, again], "first", links=back)
+    assert {"revert": "again"} == reverted([first, fix, revert, again], back)
+    assert {"fix": "revert"} == reverted([first, fix, revert], back)
     assert not unresolved([first], "first", dismissed=["first"])
     assert not unresolved([first], "first", since="2")
     assert unresolved([record("waits", status="pending", verdict="need_approval")], "waits")

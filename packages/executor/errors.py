@@ -36,6 +36,7 @@ ExecutorError
 │   ├── ExecutionEnded                 a second terminal status, or a write after the end
 │   ├── StepEnded                      a second, different end of a step
 │   ├── BaseChanged                    a file is no longer what the changeset was made for
+│   ├── RevertConflict                 what is to be undone has been changed again since
 │   ├── LockHeld                       another execution works in the workspace
 │   ├── DecisionMismatch               the decision is not about this workspace, plan or changeset
 │   ├── ApprovalVoid                   what was approved is no longer what would be done
@@ -416,6 +417,38 @@ class BaseChanged(Conflict):
         shown = "; ".join(f"{path}: {found}" for path, found in self.paths[:5])
         more = f" and {len(self.paths) - 5} more" if len(self.paths) > 5 else ""
         super().__init__(f"the workspace is not what the change was made for ({shown}{more}); make it anew")
+
+
+class RevertConflict(Conflict):
+    """What an execution did cannot be undone, for it has been changed again since; nothing was written.
+
+    `paths` names each such file with the reason, `executions` what completed since and changed the same lines,
+    newest first, `edited` the files that were changed outside Executor.
+    """
+
+    code = "revert_conflict"
+
+    def __init__(
+        self,
+        execution_id: str,
+        paths: Sequence[tuple[str, str]],
+        executions: Sequence[str],
+        edited: Sequence[str],
+    ) -> None:
+        self.execution_id, self.paths = execution_id, tuple(paths)
+        self.executions, self.edited = tuple(executions), tuple(edited)
+        shown = "; ".join(f"{path}: {why}" for path, why in self.paths[:5])
+        more = f" and {len(self.paths) - 5} more" if len(self.paths) > 5 else ""
+        causes = []
+        if self.executions:
+            causes.append(f"by {', '.join(self.executions)} (revert these first, in this order)")
+        if self.edited:
+            causes.append(f"edited outside Executor ({', '.join(self.edited[:5])})")
+        because = f"; {', and '.join(causes)}" if causes else ""
+        super().__init__(
+            f"execution {execution_id!r} cannot be undone, nothing was changed ({shown}{more}){because}; "
+            f"executor diff {execution_id} shows what it did"
+        )
 
 
 class LockHeld(Conflict):

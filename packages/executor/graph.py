@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from executor.errors import ExecutionNotFound
 from executor.models.execution import (
@@ -23,6 +23,9 @@ from executor.models.execution import (
     TriggerKind,
 )
 from executor.models.numbers import check_limit
+
+# Reverts of reverts that are followed. Longer rows of them exist only where links form a cycle.
+REVERTS_FOLLOWED: Final = 32
 
 
 def effective(row: ExecutionRecord, workspace_id: str | None = None) -> ExecutionRecord:
@@ -207,18 +210,46 @@ def unresolved(
 
     It failed, was rolled back or awaits approval, began at `since` or later, is not among the
     `dismissed`, and no execution of its attempt tree that started later completed and stands. A completed
-    execution stands until one that reverts it completes. Raises ExecutionNotFound.
+    execution stands unless it is `reverted`. Raises ExecutionNotFound.
     """
     tree = attempt_tree(rows, execution_id)
     row = next(row for row in tree if row.execution_id == execution_id)
     if not needs_someone(row) or row.started_at < since or execution_id in set(dismissed):
         return False
-    completed = {row.execution_id for row in rows if row.status == ExecutionStatus.COMPLETED}
-    reverted = {
-        link.target_id for link in links if link.kind == LinkKind.REVERTS and link.source_id in completed
-    }
-    standing = (other for other in tree if other.execution_id in completed - reverted)
+    undone = reverted(rows, links)
+    standing = (
+        other
+        for other in tree
+        if other.status == ExecutionStatus.COMPLETED and other.execution_id not in undone
+    )
     return not any(other.started_at > row.started_at for other in standing)
+
+
+def reverted(rows: Iterable[ExecutionRecord], links: Iterable[LinkRecord]) -> dict[str, str]:
+    """What is undone, and by which execution.
+
+    Of the completed executions that revert one, the latest counts, as long as it is not undone itself: a
+    revert that is reverted has put back what it undid.
+    """
+    completed = {row.execution_id: row for row in rows if row.status == ExecutionStatus.COMPLETED}
+    latest: dict[str, ExecutionRecord] = {}
+    for link in links:
+        row = completed.get(link.source_id)
+        if link.kind == LinkKind.REVERTS and row is not None:
+            latest[link.target_id] = max(latest.get(link.target_id, row), row, key=_moment)
+
+    def standing(execution_id: str) -> bool:
+        reverts = 0
+        while execution_id in latest and reverts < REVERTS_FOLLOWED:
+            execution_id = latest[execution_id].execution_id
+            reverts += 1
+        return reverts % 2 == 0
+
+    return {target: row.execution_id for target, row in latest.items() if not standing(target)}
+
+
+def _moment(row: ExecutionRecord) -> tuple[str, str]:
+    return row.started_at, row.execution_id
 
 
 def needs_someone(row: ExecutionRecord) -> bool:

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -49,6 +49,7 @@ from executor.models.times import Clock, utc_now
 from executor.planner.commands import read_check
 from executor.planner.planner import plan_change, with_required
 from executor.planner.verification import find_verification
+from executor.storage.filters import exact_pattern
 from executor.storage.location import (
     main_worktree,
     resolve_workspace,
@@ -82,6 +83,8 @@ class Proposal:
     changeset: Changeset
     decision: GovernanceDecision
     origin: Origin
+    # The execution it undoes.
+    reverts: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -504,6 +507,7 @@ class Runtime:
             cancel=cancel,
             observer=observer,
             wait_seconds=wait_seconds,
+            reverts=proposal.reverts,
         )
 
     def accept(self, proposal: Proposal, *, execution_id: str | None = None) -> ExecutionRecord:
@@ -520,11 +524,57 @@ class Runtime:
             execution_id=execution_id,
             actor=origin.actor,
             session=origin.session,
+            reverts=proposal.reverts,
         )
 
     def propose_retry(self, execution_id: str, *, origin: Origin, why: str | None = None) -> Proposal:
         """What `retry` would carry out. Raises what `HostExecutor.plan_retry` raises."""
-        return Proposal(*self.host.plan_retry(execution_id, why=why, judged_as=(origin.asking,)), origin)
+        planned = self.host.plan_retry(execution_id, why=why, judged_as=(origin.asking,))
+        return Proposal(*planned, origin, self.host.undoing(execution_id))
+
+    def propose_revert(
+        self,
+        execution_id: str,
+        *,
+        origin: Origin,
+        verify: Sequence[str] | None = (),
+        timeout_seconds: float | None = None,
+        environment: Sequence[str] = (),
+        reports: Sequence[str] = (),
+        why: str | None = None,
+    ) -> Proposal | ExecutionRecord:
+        """What undoing an execution would carry out; writes nothing.
+
+        `verify` are the checks; without any it is verified as the execution was, with None not at all. Returns
+        what undid it when it is undone already, or the execution itself when nobody here did. It is caused by
+        the execution it undoes, and triggered by a person or an agent, whatever `origin` says.
+
+        Raises InvalidSettings and what `HostExecutor.plan_revert` raises.
+        """
+        options = _CheckOptions(
+            timeout_seconds, tuple(environment), tuple(check_report_path(path) for path in reports)
+        )
+        checks = [options.read(command) for command in verify or ()]
+        agent = origin.asking is TriggerKind.AGENT
+        origin = replace(
+            origin,
+            trigger_kind=TriggerKind.AGENT if agent else TriggerKind.MANUAL,
+            parent_execution_id=execution_id,
+            correlation_id=None,
+        )
+        planned = self.host.plan_revert(
+            execution_id,
+            verification=checks if checks or verify is None else None,
+            why=why,
+            trigger_kind=origin.trigger_kind,
+            timeout_seconds=timeout_seconds,
+            environment=options.environment,
+            judged_as=(origin.asking,),
+            proposed_by=origin.account,
+        )
+        if isinstance(planned, ExecutionRecord):
+            return planned
+        return Proposal(*planned, origin, execution_id)
 
     def run_accepted(
         self,
@@ -703,7 +753,7 @@ class Runtime:
         if path is None:
             return None
         earlier = ExecutionFilter(
-            workspace=(self.workspace_id,), status=("completed",), path=("/" + _escaped(path),)
+            workspace=(self.workspace_id,), status=("completed",), path=(exact_pattern(path),)
         )
         for record in self.store.list_executions(earlier, limit=_REPEATS):
             changeset = self.store.get_changeset(record.execution_id)
@@ -725,11 +775,6 @@ class Runtime:
             if (found.sha256 if found else None) != change.new_sha256:
                 return False
         return True
-
-
-def _escaped(path: str) -> str:
-    """The gitignore pattern that means exactly this path."""
-    return "".join(f"\\{c}" if c in "\\*?[]! #" else c for c in path)
 
 
 class _Gated:

@@ -112,6 +112,64 @@ class TestPropose:
         )
         assert before == repository.state()
 
+    def test_what_completed_is_undone(self, repository: Repository, api: TestClient) -> None:
+        before = repository.state()
+        first = accepted(api.post("/executions", json={"patch": GOOD_PATCH, "verify": ["tests"]}))
+        ended(api, first)
+        key = {"Idempotency-Key": "undo"}
+        answers = [
+            api.post(f"/executions/{first}/revert", json={"why": "too soon"}, headers=key) for _ in range(2)
+        ]
+        undo = accepted(answers[0])
+        record = ended(api, undo)
+        after = repository.state()
+        again = api.post(f"/executions/{first}/revert", json={})
+        detail = api.get(f"/executions/{first}").json()
+
+        assert undo == accepted(answers[1])
+        assert ("completed", "manual", first, True) == (
+            record["status"],
+            record["trigger_kind"],
+            record["parent_execution_id"],
+            record["verification_passed"],
+        )
+        assert before == after
+        assert (undo, True) == (accepted(again), again.json()["already_applied"])
+        assert undo == detail["reverted_by"]
+        assert [{"source_id": undo, "kind": "reverts", "target_id": first}] == detail["links"]
+
+    def test_what_was_changed_again_is_not_undone(self, repository: Repository, api: TestClient) -> None:
+        first = accepted(api.post("/executions", json={"patch": GOOD_PATCH}))
+        ended(api, first)
+        later = GOOD_PATCH.replace("b + a", "b + a + 0").replace("a + b", "b + a")
+        second = accepted(api.post("/executions", json={"patch": later}))
+        assert "completed" == ended(api, second)["status"]
+        refused = api.post(f"/executions/{first}/revert", json={})
+        failed = accepted(api.post("/executions", json={"patch": BROKEN_PATCH.replace("a + b", "b + a + 0")}))
+        ended(api, failed)
+
+        assert (409, "revert_conflict") == problem_of(refused)
+        assert second in refused.json()["detail"]
+        assert (409, "invalid_state") == problem_of(api.post(f"/executions/{failed}/revert", json={}))
+        assert (422, "invalid_settings") == problem_of(
+            api.post(f"/executions/{second}/revert", json={"verify": ["rm -rf ."]})
+        )
+        assert 3 == api.get("/executions").json()["total"]
+
+    def test_checks_that_were_found_are_not_found_for_a_request(
+        self, repository: Repository, api: TestClient
+    ) -> None:
+        """Over HTTP only what `[checks]` names is run, or what was named for the execution."""
+        assert 0 == repository.apply(GOOD_PATCH, verify=None).code
+        first = api.get("/executions").json()["executions"][0]["execution_id"]
+        undo = accepted(api.post(f"/executions/{first}/revert", json={}))
+        plan = api.get(f"/executions/{undo}").json()["plan"]
+        ended(api, undo)
+        bare = accepted(api.post(f"/executions/{undo}/revert", json={"verify": []}))
+
+        assert [VERIFY] == [check["name"] for check in plan["verification"]]
+        assert "need_approval" == api.get(f"/executions/{bare}").json()["execution"]["verdict"]
+
     def test_what_is_in_place_is_said_and_not_run(self, api: TestClient) -> None:
         first = accepted(api.post("/executions", json={"patch": GOOD_PATCH}))
         ended(api, first)
@@ -178,13 +236,16 @@ class TestPropose:
                 problem_of(api.post("/executions", json={"patch": GOOD_PATCH})),
                 *(
                     problem_of(
-                        api.post(f"/executions/x/{verb}", json={"reason": "r"} if verb != "retry" else {})
+                        api.post(
+                            f"/executions/x/{verb}",
+                            json={} if verb in ("retry", "revert") else {"reason": "r"},
+                        )
                     )
-                    for verb in ("retry", "approve", "deny", "cancel", "dismiss")
+                    for verb in ("retry", "revert", "approve", "deny", "cancel", "dismiss")
                 ),
             ]
 
-        assert [(401, "unauthorized")] * 6 == refused
+        assert [(401, "unauthorized")] * 7 == refused
 
 
 class TestDecide:

@@ -317,7 +317,16 @@ class TestOne:
         told = repository.run("show", broken, "--json").json
         answer = api.get(f"/executions/{broken}").json()
 
-        for name in ("execution", "steps", "plan", "decision", "approval", "links", "unresolved"):
+        for name in (
+            "execution",
+            "steps",
+            "plan",
+            "decision",
+            "approval",
+            "links",
+            "unresolved",
+            "reverted_by",
+        ):
             assert told[name] == answer[name], name
         assert (
             repository.run("stats", "--json").json["total"]

@@ -16,6 +16,7 @@ OF_ONE_FAMILY: Final = (
     *("steps of some", "lines of some"),
     *("approval", "approvals", "expired approvals", "test results", "test history", "step logs"),
     *("payloads", "sizes of payloads", "dropped payload"),
+    "reverted",
 )
 
 
@@ -38,6 +39,7 @@ def ask(store: ExecutionStore, question: str) -> Any:
         ),
         "attempt tree": lambda: store.get_attempt_tree("e0500"),
         "is_unresolved": lambda: store.is_unresolved("e0500"),
+        "reverted": lambda: store.list_reverted(["e0500", "e0501"]),
         "statistics": store.get_statistics,
         "by_plan": lambda: store.list_executions_by_plan("plan_1"),
         "unended": store.list_unended,

@@ -317,7 +317,7 @@ class Step(BaseModel):
 
 
 class Link(BaseModel):
-    """`source_id` reverts `target_id`, or cites it as evidence."""
+    """`source_id` reverts `target_id` (once it has completed), cites it as evidence, or is the commit `target_id`."""
 
     source_id: str
     kind: str = Field(examples=["reverts"])
@@ -414,6 +414,9 @@ class ExecutionDetail(BaseModel):
     decision: Decision | None
     approval: Approval | None
     links: list[Link]
+    reverted_by: str | None = Field(
+        description="The execution that undid it, unless that was undone itself: nothing of the change is left."
+    )
     artifact_path: str | None
     payload_dropped_at: DroppedAt = None
 
@@ -542,6 +545,19 @@ class Again(BaseModel):
     run_id: Text | None = None
 
 
+class Reversal(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    why: Text | None = None
+    run_id: Text | None = None
+    verify: list[Text] | None = Field(
+        None,
+        max_length=MAX_VALUES,
+        description="Names of checks in `[checks]` of `.executor/config.toml`; "
+        "when it is not given it is verified as the execution was. None: an empty list.",
+    )
+
+
 class Because(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -570,7 +586,8 @@ class Dismissal(BaseModel):
 class Accepted(BaseModel):
     """The execution as it is now; `GET /executions/{execution_id}` and its events tell how it goes on.
 
-    `already_applied`: the workspace has this change already, by the execution named; nothing is run.
+    `already_applied`: the workspace has this change already, by the execution named; nothing is run. To undo what
+    is undone is answered so, too; the execution named is the one that undid it, if there is one.
     """
 
     execution_id: str

@@ -67,6 +67,7 @@ class Worker:
         self._methods: dict[str, Callable[..., dict[str, Any]]] = {
             "propose": self.propose,
             "retry": self.retry,
+            "revert": self.revert,
             "approve": self.approve,
             "deny": self.deny,
             "cancel": self.cancel,
@@ -185,6 +186,32 @@ class Worker:
         proposal = self._asked.propose_retry(execution_id, origin=origin, why=why)
         return self._accept(proposal, new_id, request, keyed=key is not None)
 
+    def revert(
+        self,
+        *,
+        execution_id: str,
+        why: str | None,
+        run_id: str | None,
+        verify: list[str] | None,
+        caller: dict[str, Any],
+        key: str | None,
+    ) -> dict[str, Any]:
+        if run_id is not None:
+            check_label("run id", run_id)
+        request = ["revert", execution_id, why, run_id, verify]
+        new_id, known = self._keyed(key, caller, request)
+        if known is not None:
+            return _accepted(known)
+        proposal = self._asked.propose_revert(
+            execution_id,
+            origin=self._origin(caller, trigger=None, parent=execution_id, correlation=None, run_id=run_id),
+            verify=self._checks_back(execution_id, verify, admin=caller["admin"]),
+            why=why,
+        )
+        if isinstance(proposal, ExecutionRecord):
+            return {**_accepted(proposal), "already_applied": True}
+        return self._accept(proposal, new_id, request, keyed=key is not None)
+
     def approve(self, *, execution_id: str, reason: str | None, caller: dict[str, Any]) -> dict[str, Any]:
         self._refuse_full()
         approver = caller["actor"] if caller["token"] else None
@@ -257,6 +284,17 @@ class Worker:
                 )
             commands.append(named.get(name, name))
         return commands, False
+
+    def _checks_back(self, execution_id: str, verify: list[str] | None, *, admin: bool) -> list[str] | None:
+        """The commands that verify a revert; none: those of the execution; None: it is not verified.
+
+        Where nobody named any for the execution, others would be found: that is for `admin`, as in `_checks`.
+        """
+        if verify is None:
+            plan = self._asked.store.get_plan(execution_id)
+            if admin or any(not check.reason for check in (plan.verification if plan else ())):
+                return []
+        return self._checks(verify, admin=admin)[0] or None
 
     def _keyed(
         self, key: str | None, caller: dict[str, Any], request: list[Any]

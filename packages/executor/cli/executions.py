@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Container
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -16,6 +17,7 @@ from executor.cli.application import (
     with_options,
 )
 from executor.cli.text import (
+    UNDONE_ICON,
     ago,
     duration,
     local_time,
@@ -27,12 +29,15 @@ from executor.cli.text import (
     status_icon,
     status_style,
     status_word,
+    utc_now,
 )
 from executor.errors import ArtifactNotFound, ExecutionNotFound, InvalidFilter, PayloadDropped
 from executor.models.execution import (
     ExecutionFilter,
     ExecutionRecord,
     ExecutionStatus,
+    LinkKind,
+    LinkRecord,
     RiskLevel,
     StepRecord,
     TestOutcome,
@@ -149,7 +154,8 @@ def list_(app: Application, /, limit: int, cursor: str | None, as_json: bool, **
                 'begin with: executor run --patch fix.diff --verify "pytest -q"   (or see: executor demo)'
             )
         return
-    app.print(_table(page.items, app.out.width))
+    undone = app.store.list_reverted([record.execution_id for record in page])
+    app.print(_table(page.items, undone, app.out.width))
     if page.next_cursor:
         total = f"{page.total:,}" if page.total is not None else f"more than {page.total_at_least:,}"
         app.note(f"{len(page)} of {total}; go on with --cursor {page.next_cursor}")
@@ -163,12 +169,12 @@ def _asks_nothing(options: dict[str, Any]) -> bool:
 _WIDE_ONLY: Final = {"TRIGGER": 90, "TOOK": 100, "STARTED": 70, "ERROR": 60}
 
 
-def _table(records: list[ExecutionRecord], width: int) -> RenderableType:
+def _table(records: list[ExecutionRecord], undone: Container[str], width: int) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
     now = datetime.now(UTC)
-    rows = [_row(record, now) for record in records]
+    rows = [_row(record, now, undone=record.execution_id in undone) for record in records]
     shown = [name for name in rows[0] if width >= _WIDE_ONLY.get(name, 0)]
     widths = {name: max(len(name), *(len(row[name][0]) for row in rows)) for name in shown}
     _fit(widths, width - 2 * (len(shown) - 1))
@@ -189,15 +195,16 @@ def _fit(widths: dict[str, int], room: int) -> None:
             widths[name] = max(min(least, widths[name]), widths[name] - max(over, 0))
 
 
-def _row(record: ExecutionRecord, now: datetime) -> dict[str, tuple[str, str]]:
+def _row(record: ExecutionRecord, now: datetime, *, undone: bool) -> dict[str, tuple[str, str]]:
     """Column → text and style."""
-    style = status_style(record)
+    style = "dim" if undone else status_style(record)
+    status = f"{UNDONE_ICON} reverted" if undone else f"{status_icon(record)} {status_word(record)}"
     trigger = record.trigger_kind or "manual"
     if record.attempt and record.attempt > 1:
         trigger = f"{trigger} ({ordinal(record.attempt)})"
     return {
         "ID": (safe(short_id(record.execution_id)), "cyan"),
-        "STATUS": (f"{status_icon(record)} {status_word(record)}", style),
+        "STATUS": (status, style),
         "TRIGGER": (safe(trigger), ""),
         "STARTED": (ago(record.started_at, now), "dim"),
         "TOOK": (duration(record.duration_seconds), ""),
@@ -246,6 +253,7 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
     unresolved = store.is_unresolved(execution_id)
     tests = store.list_test_results(execution_id)
     dropped = store.get_payload_dropped(execution_id)
+    reverted_by = store.list_reverted([execution_id]).get(execution_id)
     if as_json:
         import msgspec
 
@@ -260,13 +268,14 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
                 "links": [
                     {"source_id": k.source_id, "kind": k.kind, "target_id": k.target_id} for k in links
                 ],
+                "reverted_by": reverted_by,
                 "tests": [test.to_dict() for test in tests],
                 "artifacts": artifacts.names(),
                 "payload_dropped": dropped.to_dict() if dropped else None,
             }
         )
         return
-    _print_record(app, record, plan.why if plan else None, unresolved)
+    _print_record(app, record, plan.why if plan else None, unresolved, _undoing(app, record, links))
     if dropped is not None:
         app.print(f"files and contents were dropped by gc on {local_time(dropped.timestamp)}", style="yellow")
     _print_tests(app, tests)
@@ -281,8 +290,36 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
     if steps:
         _print_steps(app, steps)
     for link in links:
-        app.print(f"{short_id(link.source_id)} {link.kind} {short_id(link.target_id)}")
-    _print_next(app, record, kept=dropped is None)
+        if link.kind != LinkKind.REVERTS:
+            app.print(f"{short_id(link.source_id)} {link.kind} {short_id(link.target_id)}")
+    _print_next(app, record, kept=dropped is None, undone=reverted_by is not None)
+
+
+def _undoing(
+    app: Application, record: ExecutionRecord, links: list[LinkRecord]
+) -> list[tuple[str, str | None]]:
+    """Rows that say what the execution undoes, and what undid it or was to."""
+    store, own = app.store, record.execution_id
+    reverting = [link for link in links if link.kind == LinkKind.REVERTS]
+    others = [link.source_id for link in reverting if link.target_id == own]
+    standing = store.list_reverted([own, *others])
+    rows: list[tuple[str, str | None]] = []
+    for link in reverting:
+        other = store.get_execution(link.target_id if link.source_id == own else link.source_id)
+        if other is None:
+            continue
+        title = f": {other.title}" if other.title else ""
+        if link.source_id == own:
+            rows.append(("reverts", f"{short_id(link.target_id)}{title}"))
+        elif standing.get(own) == link.source_id:
+            rows.append(("reverted", f"by {short_id(link.source_id)}, {ago(other.started_at, utc_now())}"))
+        elif other.status == ExecutionStatus.COMPLETED:
+            undone = standing.get(link.source_id)
+            since = f", which {short_id(undone)} reverted" if undone else ""
+            rows.append(("", f"reverted by {short_id(link.source_id)} before{since}"))
+        else:
+            rows.append(("", f"{short_id(link.source_id)} was to revert it: {status_word(other)}"))
+    return rows
 
 
 # Failing tests that are shown; `--json` has all.
@@ -318,7 +355,13 @@ def _print_failing(app: Application, failing: list[TestResult]) -> None:
 _VERDICT_WORDS: Final = {"allow": "allowed", "need_approval": "needs approval", "deny": "denied"}
 
 
-def _print_record(app: Application, record: ExecutionRecord, why: str | None, unresolved: bool) -> None:
+def _print_record(
+    app: Application,
+    record: ExecutionRecord,
+    why: str | None,
+    unresolved: bool,
+    undoing: list[tuple[str, str | None]],
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -332,6 +375,7 @@ def _print_record(app: Application, record: ExecutionRecord, why: str | None, un
         ("why", why),
         ("error", f"{record.error_step or '?'}: {record.error_message}" if record.error_message else None),
         ("attention", "unresolved: no later attempt has completed" if unresolved else None),
+        *undoing,
         ("trigger", _trigger(record)),
         ("actor", " · ".join(filter(None, (record.actor, record.session)))),
         ("chain", record.correlation_id if record.correlation_id != record.execution_id else None),
@@ -394,7 +438,7 @@ def _print_steps(app: Application, steps: list[StepRecord]) -> None:
     app.print(table)
 
 
-def _print_next(app: Application, record: ExecutionRecord, *, kept: bool) -> None:
+def _print_next(app: Application, record: ExecutionRecord, *, kept: bool, undone: bool) -> None:
     end = short_id(record.execution_id)
     if not kept:
         app.note(f"\nnext: executor events {end}   executor lineage {end}")
@@ -404,6 +448,8 @@ def _print_next(app: Application, record: ExecutionRecord, *, kept: bool) -> Non
         app.note(f"\nnext: executor logs {end}   executor diff {end}   executor retry {end}")
     elif record.awaiting_approval:
         app.note(f"\nnext: executor diff {end}   executor approve {end}   executor deny {end} --reason TEXT")
+    elif record.status == ExecutionStatus.COMPLETED and record.affected_paths and not undone:
+        app.note(f"\nnext: executor diff {end}   executor lineage {end}   executor revert {end}")
     else:
         app.note(f"\nnext: executor diff {end}   executor lineage {end}")
 

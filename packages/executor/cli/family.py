@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from executor.cli.application import Application, all_workspaces_option, json_option, pass_application
 from executor.cli.text import (
+    UNDONE_ICON,
     duration,
     one_line,
     ordinal,
@@ -59,7 +60,8 @@ def lineage(
         )
         return
     family = [*found["ancestors"], found["execution"], *found["siblings"], *found["descendants"]]
-    for tree in forest(family, focus=execution_id):
+    undone = app.store.list_reverted([record.execution_id for record in family])
+    for tree in forest(family, focus=execution_id, undone=undone):
         app.print(tree)
     cut = [name for name, more in found["truncated"].items() if more]
     if cut:
@@ -94,15 +96,18 @@ def chain(app: Application, correlation: str, limit: int, as_json: bool) -> None
         )
         return
     app.print(f"{safe(correlation_id)}  {plural(len(records), 'execution')}")
-    for tree in forest(records):
+    for tree in forest(records, undone=app.store.list_reverted([record.execution_id for record in records])):
         app.print(tree)
 
 
-def forest(records: Sequence[ExecutionRecord], *, focus: str | None = None) -> list[Tree]:
+def forest(
+    records: Sequence[ExecutionRecord], *, focus: str | None = None, undone: Mapping[str, str] | None = None
+) -> list[Tree]:
     """One tree per record whose parent is not among `records`, children by start.
 
-    Records of a cycle hang below its earliest member.
+    Records of a cycle hang below its earliest member. `undone` says which are reverted, and by what.
     """
+    undone = undone or {}
     from rich.tree import Tree
 
     by_id = {record.execution_id: record for record in records}
@@ -116,7 +121,7 @@ def forest(records: Sequence[ExecutionRecord], *, focus: str | None = None) -> l
     for top in [*children[None], *order]:
         if top.execution_id in drawn:
             continue
-        tree = Tree(_label(top, focus), guide_style="dim")
+        tree = Tree(_label(top, focus, undone), guide_style="dim")
         drawn.add(top.execution_id)
         stack = [(tree, top.execution_id)]
         while stack:
@@ -124,12 +129,12 @@ def forest(records: Sequence[ExecutionRecord], *, focus: str | None = None) -> l
             for child in children[execution_id]:
                 if child.execution_id not in drawn:
                     drawn.add(child.execution_id)
-                    stack.append((branch.add(_label(child, focus)), child.execution_id))
+                    stack.append((branch.add(_label(child, focus, undone)), child.execution_id))
         trees.append(tree)
     return trees
 
 
-def _label(record: ExecutionRecord, focus: str | None) -> Text:
+def _label(record: ExecutionRecord, focus: str | None, undone: Mapping[str, str]) -> Text:
     from rich.text import Text
 
     style = status_style(record)
@@ -145,6 +150,9 @@ def _label(record: ExecutionRecord, focus: str | None) -> Text:
         label.append(f"  {ordinal(record.attempt)} attempt", style="dim")
     if record.duration_seconds is not None:
         label.append(f"  {duration(record.duration_seconds)}", style="dim")
+    if record.execution_id in undone:
+        by = safe(short_id(undone[record.execution_id]))
+        label.append(f"  {UNDONE_ICON} reverted by {by}", style="dim")
     if record.error_message:
         step = f"{record.error_step}: " if record.error_step else ""
         label.append(f"  {safe(step)}{one_line(record.error_message, 100)}", style=style)

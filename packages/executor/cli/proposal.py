@@ -18,17 +18,7 @@ if TYPE_CHECKING:
     from executor.host.origin import Origin
     from executor.runtime import Proposal, Runtime
 
-change_options: Final = with_options(
-    click.option(
-        "--patch",
-        type=click.Path(path_type=Path, allow_dash=True),
-        help="A git or unified diff; - reads stdin.",
-    ),
-    click.option(
-        "--changeset",
-        type=click.Path(path_type=Path, allow_dash=True),
-        help="A JSON changeset; - reads stdin.",
-    ),
+verify_options: Final = with_options(
     click.option(
         "--verify",
         multiple=True,
@@ -47,6 +37,19 @@ change_options: Final = with_options(
         metavar="FILE",
         help="A report in JUnit's XML the checks write, by its path in the workspace (repeatable).",
     ),
+)
+change_options: Final = with_options(
+    click.option(
+        "--patch",
+        type=click.Path(path_type=Path, allow_dash=True),
+        help="A git or unified diff; - reads stdin.",
+    ),
+    click.option(
+        "--changeset",
+        type=click.Path(path_type=Path, allow_dash=True),
+        help="A JSON changeset; - reads stdin.",
+    ),
+    verify_options,
     click.option("--title", help="One line that says what the change does."),
     click.option("--parent", metavar="ID", help="The execution this one is caused by."),
     click.option("--correlation", metavar="ID", help="The chain a first execution belongs to."),

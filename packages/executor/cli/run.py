@@ -1,4 +1,4 @@
-"""Changing a workspace: `run` and `retry`."""
+"""Changing a workspace: `run`, `retry` and `revert`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from executor.cli.proposal import (
     propose,
     show_applied,
     show_proposal,
+    verify_options,
 )
 from executor.cli.signals import cancellable
-from executor.cli.text import duration, plural, short_id, status_icon, status_style, status_word
+from executor.cli.text import ago, duration, plural, short_id, status_icon, status_style, status_word, utc_now
 from executor.models.execution import ISOLATED, ExecutionRecord, ExecutionStatus, StepName
 
 wait_option = click.option(
@@ -244,6 +245,74 @@ def retry(
         record = _again(app, attempt(execution_id), times - 1, backoff, cancel, attempt)
     code = report(app, record, as_json)
     return ExitCode.INTERRUPTED if _given_up(code, cancel) else code
+
+
+@click.command()
+@click.argument("execution", metavar="ID")
+@verify_options
+@click.option("--dry-run", is_flag=True, help="Show plan and decision; change and record nothing.")
+@wait_option
+@check_options
+@json_option
+@pass_application
+def revert(
+    app: Application,
+    /,
+    execution: str,
+    dry_run: bool,
+    wait: float,
+    timeout: float | None,
+    env: tuple[str, ...],
+    why: str | None,
+    run_id: str | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Undo what a completed execution changed, as its child: through the gate, verified, all-or-nothing.
+
+    What has changed elsewhere in the files since stays. Where the same lines have changed since, nothing is
+    done (exit code 7), and the executions that changed them are named. Without --verify the checks are those
+    that were named for the execution, else the tests of what is touched. What is undone already is left alone.
+
+    ID is an id, its unique beginning or end, or @last.
+
+    \b
+    Example: executor revert @last --why "the report needs the old order"
+    """
+    if options["verify"] and options["no_verify"]:
+        raise click.UsageError("--verify and --no-verify contradict each other")
+    runtime = app.runtime
+    execution_id = runtime.resolve(execution)
+    proposal = runtime.propose_revert(
+        execution_id,
+        origin=runtime.origin(parent=execution_id, run_id=run_id),
+        verify=None if options["no_verify"] else options["verify"],
+        timeout_seconds=timeout,
+        environment=env,
+        reports=options["junit"],
+        why=why,
+    )
+    if isinstance(proposal, ExecutionRecord):
+        return _show_reverted(app, execution_id, proposal, as_json)
+    if dry_run:
+        return show_proposal(app, proposal, as_json)
+    if not as_json:
+        note_checks(app, proposal)
+    with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
+        record = runtime.execute(proposal, cancel=cancel, observer=progress, wait_seconds=wait)
+    return report(app, record, as_json)
+
+
+def _show_reverted(app: Application, execution_id: str, record: ExecutionRecord, as_json: bool) -> int:
+    """`record` is what undid the execution, or the execution itself."""
+    if as_json:
+        app.print_json({"already_reverted": True, "execution": record.to_dict()})
+    elif record.execution_id == execution_id:
+        app.print(f"nothing to undo: every file is as it was before {execution_id}")
+    else:
+        when = ago(record.ended_at or record.started_at, utc_now())
+        app.print(f"already reverted by {record.execution_id}, {when}")
+    return ExitCode.DONE
 
 
 def _again(

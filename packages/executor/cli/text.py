@@ -24,6 +24,8 @@ STATUS_STYLES: Final = {
     ExecutionStatus.ROLLED_BACK: "yellow",
     ExecutionStatus.CANCELLED: "dim",
 }
+# What completed and was undone later.
+UNDONE_ICON: Final = "↶"
 _ORDINALS: Final = {1: "st", 2: "nd", 3: "rd"}
 
 

@@ -25,6 +25,7 @@ from executor.errors import (
     InvalidState,
     LockHeld,
     PayloadDropped,
+    RevertConflict,
     RollbackIncomplete,
     TryAgain,
     Unavailable,
@@ -42,19 +43,23 @@ from executor.host.attempt import DENIED, Attempt, Stopped, Surroundings
 from executor.host.cancellation import CancelRequest, forget_request, heeding, request_cancel
 from executor.host.capture import capture, capture_environment
 from executor.host.environment import DATABASE, INSIDE, WORKSPACE, Link, check_environment
+from executor.host.facts import gather_facts
 from executor.host.git import git_facts
 from executor.host.journal import leaves_journal
 from executor.host.notify import Notifier
 from executor.host.presence import Presence, abandoned, any_marks, clear, is_live, present
 from executor.host.recovery import Recovery, recover
+from executor.host.revert import changes_back, title_back
 from executor.host.scratch import ScratchCopy, remove_scratch
-from executor.host.settings import load_linked_folders, load_policy
+from executor.host.settings import load_health_checks, load_linked_folders, load_policy
 from executor.host.tree import WorkspaceTree
 from executor.models.change import Changeset, changeset_checksum, sha256
 from executor.models.execution import (
     ATTEMPT_TRIGGERS,
     EventType,
+    ExecutionRecord,
     ExecutionStatus,
+    LinkKind,
     RiskLevel,
     StepName,
     TriggerKind,
@@ -63,7 +68,9 @@ from executor.models.execution import (
 from executor.models.ids import new_execution_id, new_id
 from executor.models.plan import ChangePlan
 from executor.models.times import Clock, utc_now
+from executor.planner.commands import read_check
 from executor.planner.planner import plan_change, with_required
+from executor.planner.verification import find_verification
 from executor.storage.location import create_state_directory, resolve_workspace, state_directory
 from executor.storage.store import ExecutionStore
 
@@ -73,7 +80,6 @@ if TYPE_CHECKING:
     from executor.models.approval import Approval
     from executor.models.change import FileChange
     from executor.models.decision import GovernanceDecision
-    from executor.models.execution import ExecutionRecord
     from executor.models.plan import CapturedCommand, Check
     from executor.storage.base import ExecutionStorage
 
@@ -168,13 +174,14 @@ class HostExecutor:
         cancel: threading.Event | None = None,
         observer: Observer | None = None,
         wait_seconds: float = 0.0,
+        reverts: str | None = None,
     ) -> ExecutionRecord:
         """Carries `changeset` out as planned and decided; returns the execution as it came out.
 
         What a decision does not allow is recorded and not applied. Whatever goes wrong with the change or
         its checks is in the record (`status`, `error_step`, `error_code`) and is no exception. Setting
         `cancel` stops and rolls back. `observer` gets every event as it is recorded. The lock of the
-        workspace is waited for `wait_seconds`.
+        workspace is waited for `wait_seconds`. `reverts` is an execution whose change this one undoes.
 
         Raises what recording a start raises (unknown parent, another correlation, …), ExecutionExists for
         an `execution_id` that is taken, WorkspaceUnwritable when there is no room for the artifacts,
@@ -194,6 +201,7 @@ class HostExecutor:
             observer=observer,
             cancel=cancel,
             wait_seconds=wait_seconds,
+            reverts=reverts,
         ) as (folder, attempt):
             if attempt is not None:
                 attempt.run()
@@ -353,6 +361,7 @@ class HostExecutor:
         execution_id: str | None = None,
         actor: str | None = None,
         session: str | None = None,
+        reverts: str | None = None,
     ) -> ExecutionRecord:
         """Records what `execute` would carry out, and leaves it to `run_accepted`, which a later process may call.
 
@@ -369,6 +378,7 @@ class HostExecutor:
             execution_id=execution_id,
             actor=actor,
             session=session,
+            reverts=reverts,
         ) as (folder, attempt):
             if attempt is not None and not attempt.allowed:
                 attempt.run()
@@ -453,6 +463,7 @@ class HostExecutor:
         cancel: threading.Event | None = None,
         observer: Observer | None = None,
         wait_seconds: float = 0.0,
+        reverts: str | None = None,
     ) -> Iterator[tuple[ArtifactFolder, Attempt | None]]:
         """The start is recorded and the process marked while the block runs.
 
@@ -491,6 +502,7 @@ class HostExecutor:
                 changeset=changeset,
                 decision=decision,
                 base_contents=self._base_contents(changeset),
+                reverts=reverts,
             )
             recorder = self._recorder(execution_id, folder, observer)
             attempt = None
@@ -546,6 +558,19 @@ class HostExecutor:
             cancel=cancel,
             observer=observer,
             wait_seconds=wait_seconds,
+            reverts=self.undoing(execution_id),
+        )
+
+    def undoing(self, execution_id: str) -> str | None:
+        """The execution that this one undoes, or was meant to; its retries are meant to do the same."""
+        links = self.store.list_links(execution_id)
+        return next(
+            (
+                link.target_id
+                for link in links
+                if link.source_id == execution_id and link.kind == LinkKind.REVERTS
+            ),
+            None,
         )
 
     def plan_retry(
@@ -621,6 +646,177 @@ class HostExecutor:
             )
             raise InvalidState(execution_id, record.status, reason)
         return command, plan
+
+    def revert(
+        self,
+        execution_id: str,
+        *,
+        verification: Sequence[Check] | None = None,
+        why: str | None = None,
+        run_id: str | None = None,
+        actor: str | None = None,
+        session: str | None = None,
+        trigger_kind: TriggerKind = TriggerKind.MANUAL,
+        timeout_seconds: float | None = None,
+        environment: Sequence[str] = NO_ENVIRONMENT,
+        judged_as: Sequence[TriggerKind] = (),
+        proposed_by: str | None = None,
+        cancel: threading.Event | None = None,
+        observer: Observer | None = None,
+        wait_seconds: float = 0.0,
+    ) -> ExecutionRecord:
+        """Undoes a completed execution as its child; returns that as it came out, as `execute` does.
+
+        What is undone already is left alone; then the answer is what `plan_revert` returns. Raises what
+        `plan_revert` and `execute` raise.
+        """
+        planned = self.plan_revert(
+            execution_id,
+            verification=verification,
+            why=why,
+            trigger_kind=trigger_kind,
+            timeout_seconds=timeout_seconds,
+            environment=environment,
+            judged_as=judged_as,
+            proposed_by=proposed_by,
+        )
+        if isinstance(planned, ExecutionRecord):
+            return planned
+        return self.execute(
+            *planned,
+            parent_execution_id=execution_id,
+            trigger_kind=trigger_kind,
+            run_id=run_id,
+            actor=actor,
+            session=session,
+            cancel=cancel,
+            observer=observer,
+            wait_seconds=wait_seconds,
+            reverts=execution_id,
+        )
+
+    def plan_revert(
+        self,
+        execution_id: str,
+        *,
+        verification: Sequence[Check] | None = None,
+        why: str | None = None,
+        trigger_kind: TriggerKind = TriggerKind.MANUAL,
+        timeout_seconds: float | None = None,
+        environment: Sequence[str] = NO_ENVIRONMENT,
+        judged_as: Sequence[TriggerKind] = (),
+        proposed_by: str | None = None,
+    ) -> tuple[ChangePlan, Changeset, GovernanceDecision] | ExecutionRecord:
+        """What undoing a completed execution would be; records nothing.
+
+        The way back is merged with what has changed since. Without `verification` it is verified as the
+        execution was: by the checks that were named for it, else by those found for the files touched. What
+        the policy requires comes on top, unless `verification` is empty. When everything is as before
+        already, the execution that undid it is returned, or the execution itself when that was somebody else.
+
+        Raises ExecutionNotFound, WrongWorkspace, InvalidState (not completed, or changed nothing),
+        PayloadDropped, RevertConflict and InvalidPolicy.
+        """
+        record = self.store.get_execution(execution_id)
+        if record is None:
+            raise ExecutionNotFound(execution_id)
+        if record.workspace_id != self.store.workspace_id:
+            raise WrongWorkspace(execution_id, self.where(record.workspace_id))
+        gate = self.gate
+        undone_by = self.store.list_reverted([execution_id]).get(execution_id)
+        try:
+            changes = changes_back(self.tree, self.store, record, self._completed(record))
+        except RevertConflict:
+            if undone_by is None:
+                raise
+            # What has changed since has changed what the earlier revert left.
+            changes = ()
+        if not changes:
+            return (self.store.get_execution(undone_by) if undone_by else None) or record
+        changeset = Changeset.of(changes)
+        checks, unverified = self._checks_back(
+            execution_id, changeset, gate, verification, timeout_seconds, environment
+        )
+        plan = plan_change(
+            changeset,
+            workspace_id=self.store.workspace_id,
+            now=self._clock(),
+            verification=checks,
+            health_checks=load_health_checks(self.root),
+            title=title_back(self.redact(record.title or ", ".join(record.affected_paths[:2]))),
+            why=self.redact(why) if why else None,
+            trigger_kind=trigger_kind,
+            drift=gate.policy.drift,
+            judged_as=judged_as,
+            proposed_by=proposed_by,
+            unverified=unverified,
+        )
+        return plan, changeset, gate.evaluate(plan, changeset, now=self._clock())
+
+    def _completed(self, record: ExecutionRecord) -> Changeset:
+        """What can be undone. Raises InvalidState."""
+        execution_id = record.execution_id
+        if record.awaiting_approval:
+            reason = f"nothing is applied yet; executor cancel {execution_id} withdraws it"
+            raise InvalidState(execution_id, _AWAITING, reason)
+        if not record.ended:
+            reason = f"it has not ended yet; executor cancel {execution_id} stops it and puts everything back"
+            raise InvalidState(execution_id, record.status, reason)
+        if record.error_code == RollbackIncomplete.code:
+            reason = f"some files could not be put back; executor show {execution_id} names them"
+            raise InvalidState(execution_id, record.status, reason)
+        if record.status != ExecutionStatus.COMPLETED:
+            raise InvalidState(execution_id, record.status, "nothing of it is left in the workspace to undo")
+        if not record.affected_paths:
+            raise InvalidState(execution_id, record.status, "it changed nothing")
+        changeset = self.store.get_changeset(execution_id)
+        if changeset is None:
+            raise InvalidState(execution_id, record.status, "its change was recorded without content")
+        return changeset
+
+    def _checks_back(
+        self,
+        execution_id: str,
+        changeset: Changeset,
+        gate: WriteGate,
+        named: Sequence[Check] | None,
+        timeout_seconds: float | None,
+        environment: Sequence[str],
+    ) -> tuple[list[Check], tuple[str, ...]]:
+        """What verifies that an execution was undone, and the code that is then not verified.
+
+        Checks that the planner found are found anew: tests that came with the change go with it.
+        """
+        if named is not None and not named:
+            return [], ()
+        plan = self.store.get_plan(execution_id)
+        checks = list(named or ()) or [
+            msgspec.structs.replace(
+                check,
+                timeout_seconds=timeout_seconds or check.timeout_seconds,
+                environment=tuple(dict.fromkeys((*check.environment, *environment))),
+            )
+            for check in (plan.verification if plan else ())
+            if not check.reason
+        ]
+        unverified: tuple[str, ...] = ()
+        if not checks:
+            found = find_verification(changeset, gather_facts(self.tree, changeset, self._environ))
+            checks = [
+                read_check(
+                    check.command,
+                    timeout_seconds=timeout_seconds,
+                    environment=environment,
+                    reason=check.reason,
+                )
+                for check in found.checks
+            ]
+            unverified = found.unverified
+        required = gate.policy.checks_for(changeset.paths)
+        return (
+            with_required(checks, required, timeout_seconds=timeout_seconds, environment=environment),
+            unverified,
+        )
 
     def approve(self, execution_id: str, *, approver: str, reason: str | None = None) -> Approval:
         """Keeps a person's word that an execution may run; `resume` runs it.

@@ -102,18 +102,21 @@ class ExecutionStorage(ABC):
         changeset: Changeset | None = None,
         decision: GovernanceDecision | None = None,
         base_contents: Mapping[str, bytes] | None = None,
+        reverts: str | None = None,
     ) -> ExecutionRecord:
         """Records a new execution as `pending`, its `execution_start` event and the given documents.
 
         The correlation defaults to the parent's, for a root to the own id. `attempt` is one more than the
         parent's for a retry or repair, else 1. `changeset` is kept with the content of every file it
         writes, `base_contents` (by SHA-256) holds what the files were before. `why` goes into the event.
+        `reverts` is an execution that this one undoes: a link to it is recorded.
 
         A second call with equal values returns the first record as it now is and writes nothing;
         `started_at` counts only when it is given, documents do not count beyond their ids.
 
         Raises InvalidId, InvalidInput, InvalidTime, UnknownVerdict, UnknownRiskLevel, UnknownTriggerKind,
-        SelfParent, ParentNotFound, CorrelationMismatch, ExecutionExists.
+        SelfParent, ParentNotFound, CorrelationMismatch, ExecutionExists; ExecutionNotFound for what is
+        reverted.
         """
 
     @abstractmethod
@@ -472,6 +475,14 @@ class ExecutionStorage(ABC):
     @abstractmethod
     def watch_events(self) -> Watch:
         """What to wait with for events that are recorded from now on, by any process."""
+
+    @abstractmethod
+    def list_reverted(self, execution_ids: Sequence[str]) -> dict[str, str]:
+        """Those of the executions that are undone, each with the execution that undid it.
+
+        Only a completed execution undoes what it reverts, of several the latest, and only while it is not
+        undone itself: who reverts a revert puts back what that had undone.
+        """
 
     @abstractmethod
     def list_links(self, execution_id: str) -> list[LinkRecord]:

@@ -252,6 +252,11 @@ def path_pattern(pattern: str) -> str:
     return str(expression)
 
 
+def exact_pattern(path: str) -> str:
+    """The pattern in the manner of gitignore that means exactly this path."""
+    return "/" + "".join(f"\\{c}" if c in "\\*?[]! #" else c for c in path)
+
+
 def list_statement(
     head: str,
     asked: Conditions,

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Float,
+    FromClause,
     Integer,
     LargeBinary,
     Select,
@@ -46,6 +47,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.type_api import TypeEngine
 
+from executor.graph import REVERTS_FOLLOWED
 from executor.models.execution import (
     ATTEMPT_TRIGGERS,
     TERMINAL_STATUSES,
@@ -533,29 +535,86 @@ def dismissed() -> ColumnElement[bool]:
     return func.coalesce(newest, word("")) == word("dismissed")
 
 
+class _Reverts:
+    """Links to what is reverted (`target`), the executions they come from, and the conditions on both."""
+
+    def __init__(self, target: ColumnElement[str], name: str) -> None:
+        self.links, self.reverting = execution_links.alias(f"{name}_links"), executions.alias(name)
+        self.linked = and_(self.links.c.target_id == target, self.links.c.kind == word(LinkKind.REVERTS))
+        self.found = self.reverting.c.execution_id == self.links.c.source_id
+        self.completed = _seen_from(target, self.reverting.c.status) == word(ExecutionStatus.COMPLETED)
+        self.source = self.links.c.source_id
+        self.time = _seen_from(target, self.reverting.c.started_at)
+
+    def joined(self) -> LookupJoin:
+        """`linked` is still to be asked."""
+        return LookupJoin(self.links, self.reverting, self.found)
+
+
+def _reverted(target: ColumnElement[str], around: FromClause) -> ColumnElement[bool]:
+    """An odd number of completed reverts leads to it: each is undone by the next, and of several the latest counts.
+
+    `around` is where `target` comes from.
+    """
+    zero = literal_column("0", Integer())
+    undoing = (
+        select(Bytewise(target).label("id"), zero.label("depth"))
+        .correlate(around)
+        .cte("undoing", recursive=True, nesting=True)
+    )
+    this = _Reverts(undoing.c.id, "reverting")
+    other = _Reverts(this.links.c.target_id, "newer")
+    newer = exists(
+        select(ONE)
+        .select_from(other.joined())
+        .where(
+            other.linked,
+            other.completed,
+            or_(other.time > this.time, and_(other.time == this.time, other.source > this.source)),
+        )
+        .correlate(undoing, this.links, this.reverting)
+    )
+    undoing = undoing.union_all(
+        select(this.source, undoing.c.depth + ONE)
+        .select_from(LookupJoin(LookupJoin(undoing, this.links, this.linked), this.reverting, this.found))
+        .where(
+            undoing.c.depth < literal_column(str(REVERTS_FOLLOWED), Integer()),
+            this.completed,
+            ~newer,
+        )
+    )
+    reverts = select(func.max(undoing.c.depth)).scalar_subquery()
+    return reverts % literal_column("2", Integer()) == ONE
+
+
+def select_reverted() -> Select[Any]:
+    """Those of many ids that are undone, with the execution that undid each."""
+    reverts = _Reverts(e.execution_id, "latest")
+    latest = (
+        select(reverts.source)
+        .select_from(reverts.joined())
+        .where(reverts.linked, reverts.completed)
+        .order_by(reverts.reverting.c.started_at.desc(), reverts.source.desc())
+        .limit(ONE)
+        .correlate(executions)
+        .scalar_subquery()
+    )
+    return select(e.execution_id, latest).where(
+        OneOf(e.execution_id, text_parameter("values")), _reverted(e.execution_id, executions)
+    )
+
+
 def unsettled() -> ColumnElement[bool]:
     """Nothing has made up for the row: what `unresolved` asks beside the status."""
     tree = _attempt_tree(e.execution_id, inside=True)
-    other, reverting = executions.alias("later"), executions.alias("reverting")
-    links = execution_links.c
-    reverted = exists(
-        select(ONE)
-        .select_from(CrossJoin(execution_links, reverting))
-        .where(
-            links.target_id == tree.c.id,
-            links.kind == word(LinkKind.REVERTS),
-            reverting.c.execution_id == links.source_id,
-            _seen_from(links.source_id, reverting.c.status) == word(ExecutionStatus.COMPLETED),
-        )
-        .correlate(tree)
-    )
+    other = executions.alias("later")
     made_up = exists(
         select(ONE)
         .select_from(LookupJoin(tree, other, other.c.execution_id == tree.c.id))
         .where(
             _seen_from(tree.c.id, other.c.status) == word(ExecutionStatus.COMPLETED),
             _seen_from(tree.c.id, other.c.started_at) > e.started_at,
-            ~reverted,
+            ~_reverted(tree.c.id, tree),
         )
         .correlate(executions)
     )
@@ -1101,6 +1160,7 @@ def statements(engine: str) -> dict[str, Any]:
         "select_siblings": select_siblings(),
         "select_attempt_tree": select_attempt_tree(),
         "select_unresolved": select_unresolved(),
+        "select_reverted": select_reverted(),
         "insert_step": insert_step(insert),
         "end_step": end_step(),
         "select_step": select_step(),

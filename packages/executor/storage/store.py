@@ -269,6 +269,7 @@ class ExecutionStore(ExecutionStorage):
         changeset: Changeset | None = None,
         decision: GovernanceDecision | None = None,
         base_contents: Mapping[str, bytes] | None = None,
+        reverts: str | None = None,
     ) -> ExecutionRecord:
         now = self._now()
         values: dict[str, Any] = {
@@ -306,6 +307,7 @@ class ExecutionStore(ExecutionStorage):
             raise SelfParent(execution_id)
         given_time = None if started_at is None else values["started_at"]
         why = checks.optional_text("why", why)
+        reverts = None if reverts is None else checks.asked_id(reverts)
         documents = self._documents(values, plan, changeset, decision, base_contents)
 
         def work(connection: Connection) -> ExecutionRecord:
@@ -314,13 +316,15 @@ class ExecutionStore(ExecutionStorage):
                 return self._same_start(connection, row, given_time)
             for statement in documents(row["correlation_id"]):
                 connection.execute(*statement)
+            if reverts is not None:
+                self._link(connection, execution_id, LinkKind.REVERTS, reverts, row["correlation_id"])
             self._append_one(
                 connection,
                 EventType.EXECUTION_START,
                 execution_id,
                 row["correlation_id"],
                 now,
-                _start_data(row, why),
+                _start_data(row, why, reverts),
             )
             return ExecutionRecord(**row)
 
@@ -779,15 +783,21 @@ class ExecutionStore(ExecutionStorage):
 
         def work(connection: Connection) -> None:
             correlation_id = self._existing(connection, source_id).correlation_id
-            if kind != LinkKind.COMMIT:
-                self._existing(connection, target_id)
-            connection.execute(
-                *self._sql.insert_link(
-                    source_id=source_id, kind=kind, target_id=target_id, correlation_id=correlation_id
-                )
-            )
+            self._link(connection, source_id, kind, target_id, correlation_id)
 
         self._engine.write(work)
+
+    def _link(
+        self, connection: Connection, source_id: str, kind: str, target_id: str, correlation_id: str
+    ) -> None:
+        """Raises ExecutionNotFound."""
+        if kind != LinkKind.COMMIT:
+            self._existing(connection, target_id)
+        connection.execute(
+            *self._sql.insert_link(
+                source_id=source_id, kind=kind, target_id=target_id, correlation_id=correlation_id
+            )
+        )
 
     def dismiss(self, execution_id: str, reason: str, actor: str | None = None) -> None:
         data = _without_none(
@@ -1414,6 +1424,10 @@ class ExecutionStore(ExecutionStorage):
     def watch_events(self) -> Watch:
         return self._engine.watch()
 
+    def list_reverted(self, execution_ids: Sequence[str]) -> dict[str, str]:
+        asked = self._engine.text_list([checks.asked_id(name) for name in execution_ids])
+        return dict(self._engine.query(self._sql.select_reverted(values=asked)))
+
     def list_links(self, execution_id: str) -> list[LinkRecord]:
         found = self._engine.query(self._sql.select_links(execution_id=checks.asked_id(execution_id)))
         return [rows.link(row) for row in found]
@@ -1621,9 +1635,10 @@ def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in data.items() if value is not None}
 
 
-def _start_data(row: Mapping[str, Any], why: str | None) -> dict[str, Any]:
+def _start_data(row: Mapping[str, Any], why: str | None, reverts: str | None) -> dict[str, Any]:
     """The own fields of `execution_start`."""
-    return _without_none({**{name: row[name] for name in _START_EVENT_FIELDS}, "why": why})
+    own = {name: row[name] for name in _START_EVENT_FIELDS}
+    return _without_none({**own, "why": why, "reverts": reverts})
 
 
 def _log_values(output: StepOutput) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What changes something: propose, retry, approve, deny, cancel, dismiss. The worker of the workspace does it."""
+"""What changes something: propose, retry, revert, approve, deny, cancel, dismiss. The worker does it."""
 
 from __future__ import annotations
 
@@ -75,6 +75,27 @@ def retry(
     """Applies the change of a failed execution again, with the same checks, as its child."""
     return _do(
         request, Scope.RUN, "retry", execution_id, why=body.why, run_id=body.run_id, key=idempotency_key
+    )
+
+
+@router.post("/executions/{execution_id:segment}/revert", **_change(Scope.RUN))
+def revert(
+    request: Request,
+    execution_id: ExecutionId,
+    query: _Nothing,
+    body: Annotated[schemas.Reversal, Body()],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Undoes what a completed execution changed, as its child. 409 when it was changed again since, and by what."""
+    return _do(
+        request,
+        Scope.RUN,
+        "revert",
+        execution_id,
+        why=body.why,
+        run_id=body.run_id,
+        verify=body.verify,
+        key=idempotency_key,
     )
 
 

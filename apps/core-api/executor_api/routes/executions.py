@@ -124,6 +124,7 @@ def get_execution(
             "decision": answers.document(store.get_decision(execution_id)),
             "approval": answers.document(store.get_approval(execution_id)),
             "links": [answers.link(link) for link in store.list_links(execution_id)],
+            "reverted_by": store.list_reverted([execution_id]).get(execution_id),
             "artifact_path": record.artifact_path,
             "payload_dropped_at": found.dropped_at(execution_id),
         }

@@ -164,6 +164,17 @@ class EventContract(Contract):
 
         assert [{}] * 5 == [event.data for event in store.list_events("e", after=1)]
 
+    def test_what_an_execution_undoes_is_recorded_with_its_start(self, store: ExecutionStorage) -> None:
+        finish(store, "change")
+        for _ in range(2):
+            start(store, "undo", "change", trigger_kind="manual", reverts="change")
+        with pytest.raises(ExecutionNotFound):
+            start(store, "other", reverts="gone")
+
+        assert [LinkRecord("undo", "reverts", "change")] == store.list_links("change")
+        assert "change" == store.list_events("undo")[0].data["reverts"]
+        assert None is store.get_execution("other")
+
     def test_links_are_kept_once_and_seen_from_both_ends(
         self, store: ExecutionStorage, harness: StoreHarness
     ) -> None:

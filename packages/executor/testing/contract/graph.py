@@ -79,7 +79,7 @@ class GraphContract(Contract):
         def check(rows: list[dict[str, Any]], data: st.DataObject) -> None:
             store, records = _written(harness, rows)
             names = st.sampled_from([record.execution_id for record in records])
-            for source, target in data.draw(st.lists(st.tuples(names, names), max_size=3), "reverts"):
+            for source, target in data.draw(st.lists(st.tuples(names, names), max_size=5), "reverts"):
                 store.add_link(source, "reverts", target)
             dismissed = set()
             for name in data.draw(st.lists(names, max_size=3), "dismissed"):
@@ -101,6 +101,10 @@ class GraphContract(Contract):
                 )
 
                 assert expected == store.is_unresolved(record.execution_id)
+            every = [*(record.execution_id for record in records), "unknown"]
+
+            assert graph.reverted(records, links) == store.list_reverted(every)
+            assert {} == store.list_reverted([])
 
         check()
 
@@ -227,6 +231,24 @@ class GraphContract(Contract):
         store.record_execution_end("revert", "completed")
 
         assert store.is_unresolved("failed")
+        assert {"fix": "revert"} == store.list_reverted(["failed", "fix", "revert"])
+
+    def test_who_reverts_a_revert_puts_back_what_it_undid(self, store: ExecutionStorage) -> None:
+        finish(store, "failed", status="failed")
+        finish(store, "fix", "failed")
+        seen = []
+        for name, target in (("r1", "fix"), ("r2", "r1"), ("r3", "fix"), ("r4", "r3"), ("r5", "r4")):
+            start(store, name, target, trigger_kind="manual", reverts=target)
+            seen.append((store.is_unresolved("failed"), store.list_reverted(["fix"])))
+            store.record_execution_end(name, "completed")
+        seen.append((store.is_unresolved("failed"), store.list_reverted(["fix"])))
+
+        undone = (True, {"fix": "r1"})
+        assert [(False, {}), undone, (False, {}), (True, {"fix": "r3"}), (False, {})] == seen[:5]
+        assert (True, {"fix": "r3"}) == seen[5]
+        assert {"r4": "r5", "r1": "r2", "fix": "r3"} == store.list_reverted(
+            ["r1", "r2", "r3", "r4", "r5", "fix"]
+        )
 
     def test_a_dismissal_can_be_taken_back(self, store: ExecutionStorage) -> None:
         finish(store, "e", status="failed")
