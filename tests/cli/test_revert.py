@@ -349,3 +349,13 @@ def test_an_undo_that_is_killed_is_put_in_order_at_the_next_start(repository: Re
     assert 0 == repository.run("revert", first).code
     assert CALCULATOR == (repository.root / "calculator.py").read_text()
     assert NUMBERS == (repository.root / "numbers.txt").read_text()
+
+
+def test_what_gc_has_dropped_cannot_be_undone(repository: Repository) -> None:
+    first = change(repository, "line 4", "LINE 4")
+    assert 0 == repository.run("gc", "--keep-count", "0").code
+
+    result = repository.run("revert", first)
+
+    assert 6 == result.code
+    assert "dropped by gc on" in result.err
