@@ -53,6 +53,20 @@ def test_each_scope_opens_its_operations(repository: Repository, api: TestClient
         assert (403, "scope_missing") == problem_of(answer)
 
 
+def test_who_may_approve_sees_the_tokens_and_never_a_secret(repository: Repository, api: TestClient) -> None:
+    reader, reviewer = token(repository, "read"), token(repository, "approve", "read", name="reviewer")
+    revoked = repository.run("token", "create", "old", "--scope", "run", "--json").json["token_id"]
+    repository.run("token", "revoke", revoked)
+    answer = api.get("/tokens", headers=reviewer)
+    listed = {item["name"]: item for item in answer.json()["tokens"]}
+
+    assert (403, "scope_missing") == problem_of(api.get("/tokens", headers=reader))
+    assert {"ci", "reviewer", "old"} == listed.keys()
+    assert (["read", "approve"], True) == (listed["reviewer"]["scopes"], listed["reviewer"]["active"])
+    assert not listed["old"]["active"] and listed["old"]["revoked_at"]
+    assert "secret" not in answer.text and reviewer["Authorization"].partition(".")[2] not in answer.text
+
+
 def test_a_token_that_may_approve_does_so_from_anywhere_but_not_for_itself(
     repository: Repository, api: TestClient
 ) -> None:

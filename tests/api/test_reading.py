@@ -301,6 +301,8 @@ class TestOne:
             f"/executions/{broken}/replay?log_lines=5": schemas.ExecutionReplay,
             f"/executions/correlation/{broken}": schemas.CorrelationChain,
             "/workspaces": schemas.Workspaces,
+            "/database": schemas.Database,
+            "/tokens": schemas.Tokens,
             "/readyz": schemas.Readiness,
             "/healthz": schemas.Health,
         }
@@ -332,6 +334,34 @@ class TestOne:
             repository.run("stats", "--json").json["total"]
             == api.get("/executions/statistics").json()["total"]
         )
+
+    def test_the_policy_in_force_is_named_and_a_broken_one_says_why(
+        self, repository: Repository, api: TestClient
+    ) -> None:
+        def policy() -> dict[str, str | None]:
+            (workspace,) = api.get("/workspaces").json()["workspaces"]
+            found: dict[str, str | None] = workspace["policy"]
+            return found
+
+        told = repository.run("policy", "check", "--json").json["policy_hash"]
+        built_in = policy()
+        file = repository.root / ".executor" / "policy.yaml"
+        file.write_text("forbid: [")
+        broken = policy()
+        file.unlink()
+
+        assert {"name": "built-in", "hash": told, "problem": None} == built_in
+        assert (None, None) == (broken["name"], broken["hash"])
+        assert "policy.yaml" in (broken["problem"] or "")
+
+    def test_the_size_of_the_database_is_that_of_its_files(
+        self, repository: Repository, api: TestClient
+    ) -> None:
+        shown = api.get("/database").json()
+        file = repository.root / ".executor" / "executor.db"
+
+        assert ("sqlite", file.stat().st_size) == (shown["engine"], shown["bytes"])
+        assert file.with_name("executor.db-wal").stat().st_size == shown["log_bytes"]
 
     def test_a_list_includes_steps_and_lines_when_asked(self, api: TestClient) -> None:
         """And nothing of it otherwise."""

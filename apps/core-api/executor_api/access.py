@@ -81,10 +81,7 @@ class Access:
         """Whether some program could get in."""
         now = format_time(utc_now())
         return any(
-            token.kind == TokenKind.TOKEN
-            and token.revoked_at is None
-            and (token.valid_until is None or now < token.valid_until)
-            for token in self._store().list_tokens()
+            token.kind == TokenKind.TOKEN and token.holds(now) for token in self._store().list_tokens()
         )
 
     def _new(self, kind: TokenKind, scopes: frozenset[Scope], seconds: int) -> str:

@@ -495,14 +495,23 @@ class ExecutionDiff(BaseModel):
     diff: str
 
 
+class PolicyInForce(BaseModel):
+    """`name` is `built-in` or the path of the file. With a `problem` there are no rules: every change is refused."""
+
+    name: str | None
+    hash: str | None = Field(description="SHA-256 over the rules, as decisions name it.")
+    problem: str | None
+
+
 class Workspace(BaseModel):
-    """`served`: this server can read its artifacts and change it."""
+    """`served`: this server can read its artifacts and change it. `policy` is null where it is not served."""
 
     workspace_id: str
     host: str | None
     path: str | None
     created_at: str | None
     served: bool
+    policy: PolicyInForce | None
 
 
 class Workspaces(BaseModel):
@@ -610,3 +619,30 @@ class Readiness(BaseModel):
     schema_current: bool
     disk_free_bytes: int | None
     disk: bool
+
+
+class Database(BaseModel):
+    """`log_bytes` is SQLite's log of writes beside the file, else 0."""
+
+    engine: Literal["sqlite", "postgresql"]
+    version: str
+    bytes: int
+    log_bytes: int
+
+
+class Token(BaseModel):
+    """A token of a program, without its secret."""
+
+    token_id: str
+    name: str
+    scopes: list[str] = Field(examples=[["read", "run"]])
+    created_at: str
+    valid_until: str | None = Field(description="Null: until it is revoked.")
+    revoked_at: str | None
+    active: bool = Field(description="It opens what its scopes say, now.")
+
+
+class Tokens(BaseModel):
+    """Newest first."""
+
+    tokens: list[Token]

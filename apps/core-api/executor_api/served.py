@@ -22,6 +22,7 @@ from executor.host.artifacts import ArtifactFolder
 from executor.host.git import find_workspace
 from executor.host.kept_artifacts import KeptArtifacts
 from executor.host.retention import names_artifact
+from executor.migrations.facts import DatabaseSize, size
 from executor.migrations.inspection import status
 from executor.models.execution import ExecutionRecord
 from executor.runtime import open_runtime
@@ -172,6 +173,15 @@ class Served:
         finally:
             os.close(descriptor)
 
+    @property
+    def _database(self) -> str | Path:
+        return self._url or state_directory(self.roots[0], self.settings.environ) / DATABASE_FILE
+
+    def database_size(self) -> DatabaseSize:
+        """Of the database that is served. Raises what opening it raises."""
+        self._store or self._opened()
+        return size(self._database)
+
     def readiness(self) -> dict[str, Any]:
         """Whether database, schema and disk are as an execution needs them. Never raises."""
         found: dict[str, Any] = {
@@ -186,7 +196,7 @@ class Served:
         try:
             self.store.last_event_position()
             found["database"] = True
-            known = status(self._url or state / DATABASE_FILE)
+            known = status(self._database)
             found["schema_version"] = known.current
             found["schema_current"] = known.current == known.newest
             free = shutil.disk_usage(state).free

@@ -365,6 +365,21 @@ describe("what people come for", () => {
     await page.close();
   });
 
+  it("the server says what it is: engine, size, policy, and who may ask it", async () => {
+    const page = await open("/ui/health");
+    const text = (await page.locator("main").innerText()).replace(/\s+/g, " ");
+    assert.match(text, /Engine SQLite 3\.\d+.* Size of the record [\d.]+ [KM]B/);
+    const { workspaces } = await (await context.request.get(`${server.origin}/workspaces`)).json();
+    assert.match(text, new RegExp(workspaces[0].policy.hash.slice(0, 12)));
+    const tokens = page.getByRole("region", { name: "Tokens of programs" });
+    assert.match((await tokens.innerText()).replace(/\s+/g, " "), /2 active .*reviewer \w{8} read approve .*in 2 d .*ci \w{8} read run .*in 2 mo .*laptop \w{8} read .*revoked/);
+    await page.close();
+    const stranger = await browser.newContext();
+    const other = await open("/ui/health", stranger);
+    assert.match(await other.getByRole("region", { name: "Tokens of programs" }).innerText(), /This needs a session/);
+    await stranger.close();
+  });
+
   it("without a session says how to get one, and shows the rest", async () => {
     const stranger = await browser.newContext();
     const page = await open(known.paths.changes, stranger);

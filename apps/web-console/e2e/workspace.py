@@ -54,6 +54,11 @@ SPLIT = {
     "invoices/views/print.py": ["def show(line):", '    return f"{line.cents / 100:.2f}"'],
     "docs/guide/invoices.md": ["# Invoices", "", "A line has a price in cents."],
 }
+TOKENS = (
+    ("laptop", "--scope", "read"),
+    ("ci", "--scope", "read", "--scope", "run", "--days", "90"),
+    ("reviewer", "--scope", "approve", "--scope", "read", "--days", "3"),
+)
 HOSTILE = "<img src=x onerror=window.ran=1><script>window.ran=1</script> \x1b[31mred\x1b[0m \u202etxt.exe \U0001f4a5"
 FAMILY = 60
 CHILDREN = 300
@@ -74,6 +79,16 @@ def main(directory: Path) -> None:
         directory, _creating(SPLIT), "Give invoices a package of their own", "the ledger grew too long", 0
     )
     _propose(directory, FAILING, "Test that halves are rounded up", "invoices round like this", 1)
+    for name, *options in TOKENS:
+        done = subprocess.run(
+            [EXECUTOR, "token", "create", name, *options], cwd=directory, check=True, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        if name == "laptop":
+            gone = done.stdout.decode().partition(".")[0]
+            subprocess.run(
+                [EXECUTOR, "token", "revoke", gone], cwd=directory, check=True, stderr=subprocess.DEVNULL
+            )
     with ExecutionStore(directory) as store:
         _hostile(store)
         _family(store)

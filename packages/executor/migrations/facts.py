@@ -49,6 +49,24 @@ class DatabaseFacts:
     tables: tuple[TableFacts, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseSize:
+    """What `DatabaseFacts` says of these, without a look at any table."""
+
+    engine: str
+    version: str
+    bytes: int
+    log_bytes: int
+
+
+def size(db: Database) -> DatabaseSize:
+    """Raises what opening a database raises; a missing file is not made."""
+    with borrowed(db, read_only=True) as (connection, _):
+        if isinstance(connection, sqlite3.Connection):
+            return _size_of_file(connection)
+        return _size_of_server(connection)
+
+
 def facts(db: Database) -> DatabaseFacts:
     """Counts every row of our tables. Raises what opening a database raises; a missing file is not made."""
     with borrowed(db, read_only=True) as (connection, database):
@@ -67,18 +85,23 @@ def _tables(connection: Connection) -> list[tuple[str, int]]:
 
 def _of_file(connection: sqlite3.Connection, database: str) -> DatabaseFacts:
     settings = {name: str(sqlite.rows(connection, f"PRAGMA {name}")[0][0]) for name in _PRAGMAS}
-    file = sqlite.file_of(connection)
+    own = _size_of_file(connection)
     return DatabaseFacts(
         database,
-        "sqlite",
-        sqlite3.sqlite_version,
+        own.engine,
+        own.version,
         "sqlite3",
-        _size(file),
-        _size(file and f"{file}-wal"),
+        own.bytes,
+        own.log_bytes,
         False,
         settings,
         tuple(TableFacts(name, rows, None) for name, rows in _tables(connection)),
     )
+
+
+def _size_of_file(connection: sqlite3.Connection) -> DatabaseSize:
+    file = sqlite.file_of(connection)
+    return DatabaseSize("sqlite", sqlite3.sqlite_version, _size(file), _size(file and f"{file}-wal"))
 
 
 def _size(file: str | None) -> int:
@@ -96,13 +119,14 @@ def _of_server(connection: ServerConnection, database: str) -> DatabaseFacts:
     def one(sql: str, *values: Any) -> Any:
         return dialect_of(connection).rows(connection, sql, *values)[0][0]
 
+    own = _size_of_server(connection)
     return DatabaseFacts(
         database,
-        "postgresql",
-        connection.info.parameter_status("server_version") or str(connection.info.server_version),
+        own.engine,
+        own.version,
         f"psycopg {__version__}",
-        one("SELECT pg_database_size(current_database())"),
-        0,
+        own.bytes,
+        own.log_bytes,
         is_pooled(connection),
         {name: one("SELECT current_setting(?)", name) for name in _SHOWN},
         tuple(
@@ -110,3 +134,9 @@ def _of_server(connection: ServerConnection, database: str) -> DatabaseFacts:
             for name, rows in _tables(connection)
         ),
     )
+
+
+def _size_of_server(connection: ServerConnection) -> DatabaseSize:
+    version = connection.info.parameter_status("server_version") or str(connection.info.server_version)
+    rows = dialect_of(connection).rows(connection, "SELECT pg_database_size(current_database())")
+    return DatabaseSize("postgresql", version, rows[0][0], 0)

@@ -52,10 +52,14 @@ class TokenRecord:
     def allows(self, scope: Scope) -> bool:
         return scope.value in self.scopes.split()
 
+    def holds(self, now: str) -> bool:
+        """Whether it is neither revoked nor too old at `now` (a time as stored)."""
+        return self.revoked_at is None and (self.valid_until is None or now < self.valid_until)
+
     def is_good(self, secret: str, now: str) -> bool:
         """Whether the secret is this token's, and the token holds at `now` (a time as stored)."""
         equal = hmac.compare_digest(_digest(secret), self.secret_sha256)
-        return equal and self.revoked_at is None and (self.valid_until is None or now < self.valid_until)
+        return equal and self.holds(now)
 
 
 def new_token(

@@ -1,17 +1,22 @@
-"""The server itself: whether it lives, whether it can work, what it serves."""
+"""The server itself: whether it lives, whether it can work, what it serves, and who may ask it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from executor import __version__
-from executor.models.token import Scope
+from executor.errors import InvalidPolicy
+from executor.host.settings import load_policy
+from executor.models.times import format_time, utc_now
+from executor.models.token import Scope, TokenKind
 from executor_api import schemas
 from executor_api.encoding import JSONAnswer
 from executor_api.routes.operation import operation, require, served
+from executor_api.served import ServedWorkspace
 
 router = APIRouter(tags=["server"])
 
@@ -43,8 +48,50 @@ def list_workspaces(request: Request, query: Annotated[schemas.NoQuery, Query()]
                     "path": record.path,
                     "created_at": record.created_at,
                     "served": record.workspace_id in found.workspaces,
+                    "policy": _policy(found.workspaces.get(record.workspace_id)),
                 }
                 for record in found.store.list_workspaces()
+            ]
+        }
+    )
+
+
+def _policy(workspace: ServedWorkspace | None) -> dict[str, str | None] | None:
+    if workspace is None:
+        return None
+    try:
+        policy = load_policy(workspace.root)
+    except InvalidPolicy as error:
+        return {"name": None, "hash": None, "problem": str(error)}
+    return {"name": policy.name, "hash": policy.digest, "problem": None}
+
+
+@router.get("/database", **operation(schemas.Database))
+def get_database(request: Request, query: Annotated[schemas.NoQuery, Query()]) -> Response:
+    """The engine and how much room the record takes."""
+    require(request, Scope.READ)
+    return JSONAnswer(asdict(served(request).database_size()))
+
+
+@router.get("/tokens", **operation(schemas.Tokens, scope=Scope.APPROVE))
+def list_tokens(request: Request, query: Annotated[schemas.NoQuery, Query()]) -> Response:
+    """The tokens of programs, also those that are revoked or ran out. Sessions of the console are none."""
+    require(request, Scope.APPROVE)
+    now = format_time(utc_now())
+    return JSONAnswer(
+        {
+            "tokens": [
+                {
+                    "token_id": token.token_id,
+                    "name": token.name,
+                    "scopes": token.scopes.split(),
+                    "created_at": token.created_at,
+                    "valid_until": token.valid_until,
+                    "revoked_at": token.revoked_at,
+                    "active": token.holds(now),
+                }
+                for token in served(request).store.list_tokens()
+                if token.kind == TokenKind.TOKEN
             ]
         }
     )

@@ -3,7 +3,7 @@ import { keepPreviousData, useInfiniteQuery, useQuery, type UseInfiniteQueryResu
 import { useLiveState } from "../lib/live";
 import { ended } from "../lib/status";
 import { executionPath, getJson, getText } from "./client";
-import type { Artifact, Chain, Detail, Diff, Execution, ExecutionPage, Lineage, Readiness, RecordedEvent, Statistics, Workspace } from "./types";
+import type { Artifact, Chain, Database, Detail, Diff, Execution, ExecutionPage, Lineage, Readiness, RecordedEvent, Statistics, Token, Workspace } from "./types";
 
 export const PAGE = 50;
 
@@ -153,6 +153,14 @@ export function useReadiness(): UseQueryResult<Readiness> {
     queryFn: async ({ signal }) => (await fetch("/readyz", { signal, headers: { accept: "application/json" } })).json() as Promise<Readiness>,
     refetchInterval: 10_000,
   });
+}
+
+export function useDatabase(): UseQueryResult<Database> {
+  return useQuery({ queryKey: ["database"], queryFn: ({ signal }) => getJson<Database>("/database", signal), refetchInterval: 60_000 });
+}
+
+export function useTokens(): UseQueryResult<{ tokens: Token[] }> {
+  return useQuery({ queryKey: ["tokens"], queryFn: ({ signal }) => getJson<{ tokens: Token[] }>("/tokens", signal) });
 }
 
 /** How many wait for a person: the badge in the navigation and in the title of the tab. */

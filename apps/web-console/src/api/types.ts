@@ -23,3 +23,5 @@ export type Diff = Schemas["ExecutionDiff"];
 export type Statistics = Schemas["ExecutionStatistics"];
 export type Workspace = Schemas["Workspace"];
 export type Readiness = Schemas["Readiness"];
+export type Database = Schemas["Database"];
+export type Token = Schemas["Token"];

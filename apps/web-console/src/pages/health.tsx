@@ -1,12 +1,17 @@
 import type { JSX, ReactNode } from "react";
 import { Link } from "react-router";
 
-import { useHealth, useReadiness, useWorkspaces } from "../api/queries";
+import { useDatabase, useHealth, useReadiness, useTokens, useWorkspaces } from "../api/queries";
+import type { Token, Workspace } from "../api/types";
 import { useLiveState } from "../lib/live";
-import { bytes } from "../lib/time";
+import { useNow } from "../lib/now";
+import { oneLine } from "../lib/text";
+import { bytes, parseTime } from "../lib/time";
 import { Icon } from "../ui/icon";
-import { Awaited, Badge, Card, Empty, Text } from "../ui/kit";
+import { Awaited, Badge, Card, Copy, Empty, Id, Text, Time } from "../ui/kit";
 import { useTitle } from "../ui/frame";
+
+const ENGINES = { sqlite: "SQLite", postgresql: "PostgreSQL" } as const;
 
 function Check({ good, children }: { good: boolean; children: ReactNode }): JSX.Element {
   return (
@@ -20,6 +25,7 @@ export function Health(): JSX.Element {
   const health = useHealth();
   const readiness = useReadiness();
   const workspaces = useWorkspaces();
+  const database = useDatabase();
   const { state } = useLiveState();
   useTitle("Health");
   return (
@@ -46,6 +52,17 @@ export function Health(): JSX.Element {
                   <dt>Database</dt>
                   <dd>
                     <Check good={ready.database}>{ready.database ? "answers" : "does not answer"}</Check>
+                  </dd>
+                </div>
+                <div>
+                  <dt>Engine</dt>
+                  <dd>{database.data ? `${ENGINES[database.data.engine]} ${database.data.version}` : database.error ? "unknown" : "…"}</dd>
+                </div>
+                <div>
+                  <dt>Size of the record</dt>
+                  <dd>
+                    {database.data ? bytes(database.data.bytes) : database.error ? "unknown" : "…"}
+                    {database.data && database.data.log_bytes > 0 && <span className="dim"> and {bytes(database.data.log_bytes)} of log</span>}
                   </dd>
                 </div>
                 <div>
@@ -88,8 +105,9 @@ export function Health(): JSX.Element {
                 <thead>
                   <tr>
                     <th>Path</th>
-                    <th>Host</th>
-                    <th>Here</th>
+                    <th className="wide-only">Host</th>
+                    <th>Policy</th>
+                    <th className="short">Here</th>
                   </tr>
                 </thead>
                 <tbody>
@@ -101,8 +119,11 @@ export function Health(): JSX.Element {
                           <Text>{each.path ?? each.workspace_id}</Text>
                         </Link>
                       </td>
-                      <td className="any">
+                      <td className="any wide-only">
                         <Text>{each.host ?? "unknown"}</Text>
+                      </td>
+                      <td className="any">
+                        <Policy of={each} />
                       </td>
                       <td>
                         <Badge tone={each.served ? "green" : "grey"}>{each.served ? "served" : "read only"}</Badge>
@@ -115,6 +136,119 @@ export function Health(): JSX.Element {
           }
         </Awaited>
       </Card>
+      <Tokens />
     </div>
+  );
+}
+
+function Policy({ of }: { of: Workspace }): JSX.Element {
+  if (of.policy === null) return <span className="dim">not known here</span>;
+  if (of.policy.problem !== null)
+    return (
+      <span className="stack tight">
+        <Badge tone="red" icon="cross">
+          broken: every change is refused
+        </Badge>
+        <span className="soft">
+          <Text>{oneLine(of.policy.problem, 400)}</Text>
+        </span>
+      </span>
+    );
+  return (
+    <span className="row wrap">
+      <Text>{of.policy.name === "built-in" ? "built-in" : of.policy.name?.split("/").pop()}</Text>
+      {of.policy.hash && (
+        <span className="row">
+          <code className="dim" title={of.policy.hash}>
+            {of.policy.hash.slice(0, 12)}
+          </code>
+          <Copy text={of.policy.hash} label="Copy the hash of the policy" />
+        </span>
+      )}
+    </span>
+  );
+}
+
+function Tokens(): JSX.Element {
+  const answer = useTokens();
+  const now = useNow();
+  const active = answer.data?.tokens.filter((token) => token.active).length;
+  return (
+    <Card title="Tokens of programs" side={active !== undefined && <span className="dim num">{active} active</span>}>
+      <Awaited answer={answer}>
+        {({ tokens }) =>
+          tokens.length === 0 ? (
+            <Empty icon="shield" title="No tokens">
+              <p>A program that uses the API, as a CI job does, gets one of its own:</p>
+              <code>executor token create ci --scope read --scope run --days 90</code>
+            </Empty>
+          ) : (
+            <table className="table">
+              <thead>
+                <tr>
+                  <th>Name</th>
+                  <th>May</th>
+                  <th className="wide-only">Made</th>
+                  <th>Until</th>
+                </tr>
+              </thead>
+              <tbody>
+                {tokens.map((token) => (
+                  <tr key={token.token_id} className="hover" data-gone={!token.active}>
+                    <td className="any">
+                      <Link className="link" to={`/executions?view=all&actor=${encodeURIComponent(`token:${token.name}`)}`}>
+                        <Text>{token.name}</Text>
+                      </Link>{" "}
+                      <Id id={token.token_id} />
+                    </td>
+                    <td>
+                      <span className="row wrap">
+                        {token.scopes.map((scope) => (
+                          <Badge key={scope} tone={token.active && (scope === "admin" || scope === "approve") ? "amber" : "grey"}>
+                            {scope}
+                          </Badge>
+                        ))}
+                      </span>
+                    </td>
+                    <td className="wide-only">
+                      <Time at={token.created_at} />
+                    </td>
+                    <td>
+                      <Until token={token} now={now} />
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+        }
+      </Awaited>
+    </Card>
+  );
+}
+
+const SOON = 7 * 86_400_000;
+
+function Until({ token, now }: { token: Token; now: number }): JSX.Element {
+  if (token.revoked_at !== null)
+    return (
+      <span className="dim">
+        revoked <Time at={token.revoked_at} />
+      </span>
+    );
+  if (token.valid_until === null) return <span>revoked by hand</span>;
+  const left = (parseTime(token.valid_until) ?? now) - now;
+  if (left <= 0)
+    return (
+      <span className="dim">
+        ran out <Time at={token.valid_until} />
+      </span>
+    );
+  return left < SOON ? (
+    <Badge tone="amber" icon="clock">
+      <Time at={token.valid_until} />
+    </Badge>
+  ) : (
+    <Time at={token.valid_until} />
   );
 }
