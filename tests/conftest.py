@@ -3,11 +3,13 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from support.phases import Mode
 
 pytest_plugins = ["support.postgres"]
 
@@ -60,11 +62,17 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         yield
 
 
+@pytest.fixture
+def mode(record_property: Callable[[str, object], None]) -> Mode:
+    """Says by which means a test made its faults; the run prints them all at its end."""
+    return lambda text: record_property("fault mode", text)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """By which means the faults were made, test by test; a run without any says nothing."""
     modes = [
         f"{report.nodeid.rpartition('/')[2]}: {value}"
-        for outcome in ("passed", "failed")
+        for outcome in ("passed", "failed", "skipped")
         for report in terminalreporter.stats.get(outcome, ())
         for name, value in getattr(report, "user_properties", ())
         if name == "fault mode" and (report.when == "call" or report.failed)

@@ -20,7 +20,7 @@ from executor.errors import ExecutorError
 from executor.host.apply import Transaction
 from executor.host.tree import WorkspaceTree
 from executor.models.change import Changeset, FileChange
-from faults.conftest import Mode
+from support.phases import Mode
 from support.trees import File, Node, snapshot, write_tree
 
 pytestmark = pytest.mark.faults

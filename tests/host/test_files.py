@@ -14,6 +14,7 @@ import pytest
 
 from executor.errors import WorkspaceUnwritable
 from executor.host import files
+from support.faults import Fault, faulty
 
 SAFE_HALF = ("tree", "lock", "journal", "bytecode", "rollback", "apply")
 HOST = Path(files.__file__).parent
@@ -159,3 +160,61 @@ def test_a_directory_that_cannot_be_synced_is_no_error(folder: int, monkeypatch:
 
 def test_mount_points_are_spelled_as_paths(folder: int) -> None:
     assert "/" in files.mount_points()
+
+
+def test_a_file_replaced_as_a_whole_is_the_old_one_while_it_cannot_be_written(
+    folder: int, tmp_path: Path
+) -> None:
+    files.write_whole("f", b"old", dir_fd=folder)
+    for nth in (1, 2, 3):
+        with faulty(Fault(nth=nth, error=errno.ENOSPC)) as fault, pytest.raises(OSError, match="No space"):
+            files.write_whole("f", b"new", dir_fd=folder)
+        assert fault.hit is not None
+
+    assert {"f": b"old"} == {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError):
+        files.write_new("f", b"new", dir_fd=folder, mode=0o644)
+    assert {"f": b"old"} == {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+
+def test_a_tree_is_removed_however_deep_and_whatever_its_modes_and_never_what_a_link_leads_to(
+    folder: int, tmp_path: Path
+) -> None:
+    """Deeper than a path may be long, and than a process may have files open."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/file").write_bytes(b"")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/link").symlink_to("../kept")
+    (tmp_path / "tree/closed").mkdir()
+    (tmp_path / "tree/closed/file").write_bytes(b"")
+    (tmp_path / "tree/closed").chmod(0)
+    deep = "import os, sys\nos.chdir(sys.argv[1])\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')"
+    subprocess.run([sys.executable, "-c", deep, str(tmp_path / "tree")], check=True)
+
+    assert files.remove_tree(tmp_path / "tree")
+    assert files.remove_tree(tmp_path / "tree")
+    assert ["kept", "kept/file"] == sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*"))
+
+
+def test_what_cannot_be_removed_of_a_tree_does_not_keep_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    for name in "abc":
+        (tmp_path / "tree" / name).write_bytes(b"")
+
+    with faulty(Fault(nth=2, operations=frozenset({"unlink"}))):
+        assert not files.remove_tree(tmp_path / "tree")
+
+    assert ["b"] == [path.name for path in (tmp_path / "tree").iterdir()]
+
+
+def test_only_a_regular_file_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("file")
+
+    for name in ("fifo", "link"):
+        with pytest.raises(OSError, match=r"no regular file|symbolic links"):
+            files.copy_file(str(tmp_path / name), str(tmp_path / f"{name}.copy"), mode=0o644, modified_ns=0)
+    status = files.copy_file(str(tmp_path / "file"), str(tmp_path / "copy"), mode=0o755, modified_ns=10**9)
+
+    assert (b"x", 0o100755, 10**9) == ((tmp_path / "copy").read_bytes(), status.st_mode, status.st_mtime_ns)

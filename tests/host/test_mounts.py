@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.mounts import run_mounted
+from support.phases import Mode
 
 pytestmark = pytest.mark.faults
 
@@ -40,13 +41,13 @@ assert find_journals(state) == []
 
 
 @pytest.mark.parametrize("state", ["elsewhere", "workspace/.executor"])
-def test_a_full_disk_leaves_the_workspace_as_it_was(tmp_path: Path, state: str) -> None:
+def test_a_full_disk_leaves_the_workspace_as_it_was(tmp_path: Path, mode: Mode, state: str) -> None:
     """With the journal on the same disk, and with the journal on another."""
     (tmp_path / "small").mkdir()
     (tmp_path / "elsewhere").mkdir()
     where = tmp_path / "elsewhere" if state == "elsewhere" else tmp_path / "small" / state
 
-    run_mounted('mount -t tmpfs -o size=600k none "$1"', FULL, tmp_path / "small", where)
+    run_mounted(mode, 'mount -t tmpfs -o size=600k none "$1"', FULL, tmp_path / "small", where)
 
 
 READ_ONLY = """
@@ -72,14 +73,14 @@ assert before == snapshot(root)
 """
 
 
-def test_a_read_only_workspace_is_named_as_the_reason(tmp_path: Path) -> None:
+def test_a_read_only_workspace_is_named_as_the_reason(tmp_path: Path, mode: Mode) -> None:
     root, state = tmp_path / "workspace", tmp_path / "state"
     state.mkdir()
     make = "from support.trees import REPRESENTATIVE; import sys; from pathlib import Path\n"
     make += "REPRESENTATIVE.write(Path(sys.argv[1]))"
-    run_mounted("", make, root)
+    run_mounted(mode, "", make, root)
 
-    run_mounted('mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"', READ_ONLY, root, state)
+    run_mounted(mode, 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"', READ_ONLY, root, state)
 
 
 MOUNTED = """
@@ -100,7 +101,9 @@ with WorkspaceTree(Path(sys.argv[1])) as tree:
 """
 
 
-def test_what_is_mounted_inside_is_not_entered_though_it_is_the_same_file_system(tmp_path: Path) -> None:
+def test_what_is_mounted_inside_is_not_entered_though_it_is_the_same_file_system(
+    tmp_path: Path, mode: Mode
+) -> None:
     """A bound directory and a bound file have the device of the workspace; a rename there would fail half-way."""
     for name in ("same", "other", "source"):
         (tmp_path / "work space" / name).mkdir(parents=True)
@@ -108,4 +111,4 @@ def test_what_is_mounted_inside_is_not_entered_though_it_is_the_same_file_system
         (tmp_path / "work space" / name).write_bytes(b"x")
     mounts = 'cd "$1"; mount --bind source same; mount --bind source/file one-file; mount -t tmpfs none other'
 
-    run_mounted(mounts, MOUNTED, tmp_path / "work space")
+    run_mounted(mode, mounts, MOUNTED, tmp_path / "work space")

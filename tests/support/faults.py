@@ -1,9 +1,9 @@
 """Makes chosen file operations of a real run fail, or the process die there.
 
 `executor.host.files` calls the operating system for the files of workspace and state, `executor.events.lines`
-for the file of events; both do so through their name `os`. A proxy put in its place counts what changes
-something on disk. It works in this process (`faulty`), in a forked one (`CrashServer`) and in any program that
-is started with `environment`.
+for the file of events, `executor.storage.location` for the state directory and its id; all do so through their
+name `os`. A proxy put in its place counts what changes something on disk. It works in this process (`faulty`),
+in a forked one (`CrashServer`) and in any program that is started with `environment`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -29,10 +30,15 @@ from typing import Any, BinaryIO, Final, NamedTuple, Self
 from executor.events import lines
 from executor.host import files
 from executor.models import times
+from executor.storage import location
 
 CHANGING: Final = frozenset(
-    {"open", "write", "fsync", "rename", "link", "unlink", "mkdir", "rmdir", "fchmod", "fchown"}
+    {
+        *("open", "write", "ftruncate", "fsync", "fchmod", "fchown", "chmod", "utime"),
+        *("rename", "link", "symlink", "unlink", "mkdir", "makedirs", "rmdir"),
+    }
 )
+_PLACES: Final = (files, lines, location)
 VARIABLE: Final = "EXECUTOR_TEST_FAULT"
 _SUPPORT: Final = Path(__file__).resolve().parent
 
@@ -128,12 +134,13 @@ class RecordingOs(FaultyOs):
 
     @staticmethod
     def _describe(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation:
-        if name in ("write", "fsync", "fchmod", "fchown"):
+        if name in ("write", "ftruncate", "fsync", "fchmod", "fchown", "utime"):
             return Operation(name, _path_of(args[0]))
         if name in ("rename", "link"):
             source = f"{_path_of(kwargs['src_dir_fd'])}/{os.fsdecode(args[0])}"
             return Operation(name, source, f"{_path_of(kwargs['dst_dir_fd'])}/{os.fsdecode(args[1])}")
-        return Operation(name, f"{_path_of(kwargs['dir_fd'])}/{os.fsdecode(args[0])}")
+        path = os.fsdecode(args[1] if name == "symlink" else args[0])
+        return Operation(name, f"{_path_of(kwargs['dir_fd'])}/{path}" if "dir_fd" in kwargs else path)
 
 
 def _path_of(fd: int) -> str:
@@ -153,48 +160,105 @@ def recording() -> Iterator[list[Operation]]:
 
 
 def install(fault: Fault, *, sync: bool = False) -> None:
-    vars(files)["os"] = vars(lines)["os"] = FaultyOs(fault, sync=sync)
+    for place in _PLACES:
+        vars(place)["os"] = FaultyOs(fault, sync=sync)
 
 
 @contextmanager
 def faulty(fault: Fault) -> Iterator[Fault]:
     """The fault is in force while the block runs."""
-    outer, outer_lines = vars(files)["os"], vars(lines)["os"]
+    outer = {place: vars(place)["os"] for place in _PLACES}
     install(fault)
     try:
         yield fault
     finally:
-        vars(files)["os"], vars(lines)["os"] = outer, outer_lines
+        for place, system in outer.items():
+            vars(place)["os"] = system
 
 
 def environment(
-    fault: Fault, *, count: Path | None = None, unprivileged: bool = False, clock_jumps: bool = False
+    fault: Fault | None = None,
+    *,
+    count: Path | None = None,
+    unprivileged: bool = False,
+    clock_jumps: bool = False,
+    clock_ahead: tuple[float, Path] | None = None,
+    after_event: int = 0,
+    peak: Path | None = None,
 ) -> dict[str, str]:
     """Variables under which any Python program that imports executor meets the fault.
 
-    How many operations there were is written to `count` at its end. `unprivileged` takes away what root may do
-    beyond its modes; with `clock_jumps` every look at the clock finds it days before or after the last one.
+    How many operations there were is written to `count` at its end, the most memory it had, in KiB, to `peak`.
+    `unprivileged` takes away what root may do beyond its modes. With `clock_jumps` every look at the clock finds
+    it days before or after the last one; `clock_ahead` sets it so many seconds ahead (negative: back) until the
+    file appears. The process is killed once the line of its event number `after_event` is written.
     """
+    fault = fault or Fault()
     wanted = {**asdict(fault), "operations": sorted(fault.operations)}
     del wanted["count"], wanted["hit"]
     wanted |= {"report": str(count) if count else None, "unprivileged": unprivileged, "jumps": clock_jumps}
+    wanted |= {"event": after_event, "peak": str(peak) if peak else None}
+    wanted["ahead"] = [clock_ahead[0], str(clock_ahead[1])] if clock_ahead else None
     path = os.pathsep.join([str(_SUPPORT / "faultsite"), str(_SUPPORT.parent), *filter(None, sys.path)])
     return {VARIABLE: json.dumps(wanted), "PYTHONPATH": path}
+
+
+_OPTIONS: Final = ("report", "unprivileged", "jumps", "ahead", "event", "peak")
 
 
 def install_from(variables: Mapping[str, str]) -> None:
     if VARIABLE not in variables:
         return
     wanted = json.loads(variables[VARIABLE])
-    report, unprivileged, jumps = (wanted.pop(name) for name in ("report", "unprivileged", "jumps"))
+    report, unprivileged, jumps, ahead, event, peak = (wanted.pop(name) for name in _OPTIONS)
     fault = Fault(**{**wanted, "operations": frozenset(wanted["operations"])})
     install(fault, sync=True)
+    if event:
+        vars(lines)["os"] = FatalEvents(event)
     if report:
         atexit.register(lambda: Path(report).write_text(str(fault.count)))
+    if peak:
+        atexit.register(lambda: Path(peak).write_text(str(_peak_kib())))
     if unprivileged:
         drop_privileges()
     if jumps:
         vars(times)["datetime"] = JumpingClock
+    if ahead:
+        _set_clock(ahead[0], Path(ahead[1]))
+
+
+def _peak_kib() -> int:
+    """Of this program alone; what `getrusage` says includes the one it was started from."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    return int(line.split()[1])
+
+
+def _set_clock(ahead: float, until: Path) -> None:
+    """As if somebody set the clock of the machine at the moment the file appears."""
+    real, real_ns = time.time, time.time_ns
+
+    def offset() -> float:
+        return 0.0 if until.exists() else ahead
+
+    vars(time)["time"] = lambda: real() + offset()
+    vars(time)["time_ns"] = lambda: real_ns() + int(offset() * 1e9)
+
+
+class FatalEvents:
+    """The module `os` for the file of events; the process dies once the line of event number `fatal` is in it."""
+
+    def __init__(self, fatal: int) -> None:
+        self._left = fatal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        size = os.write(descriptor, data)
+        self._left -= bytes(data[:size]).count(b"\n")
+        if self._left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return size
 
 
 class JumpingClock(datetime):

@@ -42,7 +42,7 @@ class Template:
 
     def __init__(self, folder: Path, case: str) -> None:
         self.patch, self.verify = CASES[case]
-        self._folder = folder
+        self.folder = folder
         self._source = Repository.calculator(folder / "template")
         self._source.write("README.md", "Read me\n")
         self._source.write("tool.sh", "#!/bin/sh\n")
@@ -54,7 +54,7 @@ class Template:
         self.after = done.state()
 
     def copy(self, name: str) -> Repository:
-        root = self._folder / name
+        root = self.folder / name
         shutil.copytree(self._source.root, root, symlinks=True)
         return Repository(root)
 

@@ -15,15 +15,13 @@ from executor.errors import ArtifactNotFound, WorkspaceUnwritable
 from executor.host.files import (
     close,
     closing,
-    create_file,
     make_directories,
     open_directory,
     open_file,
     open_root,
-    rename,
+    remove_file,
     reporting,
-    unlink,
-    write_all,
+    write_whole,
 )
 from executor.host.presence import safe_name
 from executor.models.execution import STEP_LOG_BYTES, StepOutput
@@ -71,6 +69,11 @@ class ArtifactFolder:
     def raw_report(self, step_num: int) -> Path:
         """Where a check of ours writes its report; it is removed when it has been read, and never listed."""
         return self.path / f".report-{step_num:02d}.xml"
+
+    def remove_raw_report(self, step_num: int) -> None:
+        """One that cannot be removed is hidden, and only takes room."""
+        with suppress(OSError):
+            remove_file(self.raw_report(step_num))
 
     def write_report(self, step_num: int, name: str, data: bytes) -> None:
         self._write(f"{STEP_LOGS}/{step_num:02d}-{name}.junit.xml", data)
@@ -200,10 +203,6 @@ class ArtifactFolder:
 
     def _write(self, name: str, data: bytes) -> None:
         with reporting("write", str(self.path / name)):
-            temporary = f".{name.replace('/', '-')}.{os.getpid()}"
-            with closing(open_root(self.path)) as folder:
-                with suppress(FileNotFoundError):
-                    unlink(temporary, dir_fd=folder)
-                with closing(create_file(temporary, dir_fd=folder)) as file:
-                    write_all(file, data)
-                rename(temporary, name, dir_fd=folder, new_dir_fd=folder)
+            target = self.path / name
+            with closing(open_root(target.parent)) as folder:
+                write_whole(target.name, data, dir_fd=folder)

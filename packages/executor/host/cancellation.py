@@ -7,7 +7,7 @@ than one execution.
 from __future__ import annotations
 
 import json
-import os
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from executor.host.files import reporting
+from executor.host import files
 from executor.host.presence import safe_name
+
+logger = logging.getLogger(__name__)
 
 FOLDER: Final = "cancelling"
 # Seconds between two looks.
@@ -32,11 +34,11 @@ class CancelRequest:
 def request_cancel(state: Path, execution_id: str, request: CancelRequest) -> None:
     """Leaves the request where the process of the execution finds it. Raises WorkspaceUnwritable."""
     path = _path(state, execution_id)
-    with reporting("create", str(path)):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps({"by": request.by, "reason": request.reason}), "ascii")
-        temporary.replace(path)
+    text = json.dumps({"by": request.by, "reason": request.reason})
+    with files.reporting("create", str(path)):
+        files.make_directories(path.parent)
+        with files.closing(files.open_root(path.parent)) as folder:
+            files.write_whole(path.name, text.encode("ascii"), dir_fd=folder)
 
 
 def find_request(state: Path, execution_id: str) -> CancelRequest | None:
@@ -51,7 +53,12 @@ def find_request(state: Path, execution_id: str) -> CancelRequest | None:
 
 
 def forget_request(state: Path, execution_id: str) -> None:
-    _path(state, execution_id).unlink(missing_ok=True)
+    """One that cannot be removed is of no account: nobody will look for it again."""
+    path = _path(state, execution_id)
+    try:
+        files.remove_file(path)
+    except OSError as cause:
+        logger.warning("%s cannot be removed: %s", path, cause)
 
 
 @contextmanager

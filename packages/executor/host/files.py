@@ -5,7 +5,7 @@ follows a symbolic link, no descriptor reaches a child process, a call that a si
 short write is continued. Errors are plain `OSError`; `reporting` turns them into `WorkspaceUnwritable`
 where no caller has a use for the difference.
 
-No other module that applies, undoes or recovers calls the operating system for files. Replacing the name
+No other module of the host changes anything on disk, which a test checks in their sources. Replacing the name
 `os` in this module is therefore enough to make any one operation of a real run fail.
 """
 
@@ -17,6 +17,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -26,11 +27,14 @@ CHUNK: Final = 1 << 20
 PERMISSION_BITS: Final = 0o777
 # Files written before the first of them is synced: that one pays for most of the others.
 SYNCED_TOGETHER: Final = 64
+# Directories open at once while a tree is removed; what lies deeper is moved up first.
+_DEEPEST: Final = 32
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # A FIFO or a terminal must not stop the walk: O_NONBLOCK and O_NOCTTY change nothing for regular files.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_EMPTY: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
@@ -67,15 +71,23 @@ def open_file(name: str, *, dir_fd: int) -> int:
     return os.open(encode(name), _READ, dir_fd=dir_fd)
 
 
-def create_file(name: str, *, dir_fd: int) -> int:
-    """Creates a file only the owner can read, and opens it for writing. Raises FileExistsError."""
-    return os.open(encode(name), _CREATE, 0o600, dir_fd=dir_fd)
+def create_file(name: str, *, dir_fd: int, mode: int = 0o600) -> int:
+    """Creates a file, by default one only the owner can read, and opens it for writing. Raises FileExistsError.
+
+    `mode` goes through the umask.
+    """
+    return os.open(encode(name), _CREATE, mode, dir_fd=dir_fd)
 
 
 def open_marker(name: str, *, create: bool, dir_fd: int) -> int:
     """Opens a small file for reading and writing, made when `create` says so: one that is locked, not replaced."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     return os.open(encode(name), flags, 0o600, dir_fd=dir_fd)
+
+
+def open_emptied(path: Path) -> int:
+    """Opens a file by its whole path for writing, made or emptied; only the owner can read one that is made."""
+    return os.open(encode(str(path)), _EMPTY, 0o600)
 
 
 def close(fd: int) -> None:
@@ -114,6 +126,62 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Makes `data` all that stands in a file, by its whole path. Cut short, it holds less."""
+    with closing(open_emptied(path)) as fd:
+        write_all(fd, data)
+
+
+def write_whole(name: str, data: bytes, *, dir_fd: int) -> None:
+    """A file for the owner only that appears whole or not at all, and replaces what stands there. Not synced."""
+    with _filled(name, data, dir_fd=dir_fd) as temporary:
+        rename(temporary, name, dir_fd=dir_fd, new_dir_fd=dir_fd)
+
+
+def write_new(name: str, data: bytes, *, dir_fd: int, mode: int) -> None:
+    """As `write_whole`, at a name nothing stands at. Raises FileExistsError and leaves what is there.
+
+    `mode` goes through the umask.
+    """
+    with _filled(name, data, dir_fd=dir_fd, mode=mode) as temporary:
+        publish_new(temporary, name, dir_fd=dir_fd, new_dir_fd=dir_fd)
+
+
+@contextmanager
+def _filled(name: str, data: bytes, *, dir_fd: int, mode: int = 0o600) -> Iterator[str]:
+    """The name of a temporary file that holds `data`; it goes when the block does not use it up."""
+    temporary = f".{name}.{os.getpid()}"
+    with suppress(FileNotFoundError):
+        # Of a process that was killed and had this number.
+        unlink(temporary, dir_fd=dir_fd)
+    try:
+        with closing(create_file(temporary, dir_fd=dir_fd, mode=mode)) as fd:
+            write_all(fd, data)
+        yield temporary
+    except BaseException:
+        with suppress(OSError):
+            unlink(temporary, dir_fd=dir_fd)
+        raise
+
+
+def copy_file(source: str, target: str, *, mode: int, modified_ns: int) -> os.stat_result:
+    """Copies what a regular file holds to a new one, by whole paths; returns how the copy stands there.
+
+    Raises FileExistsError, and OSError with ELOOP for a symbolic link, with EINVAL for what else is none.
+    """
+    with (
+        closing(os.open(encode(source), _READ)) as original,
+        closing(os.open(encode(target), _CREATE, 0o600)) as copy,
+    ):
+        if not stat.S_ISREG(status_of(original).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", source)
+        for chunk in read_chunks(original):
+            write_all(copy, chunk)
+        os.fchmod(copy, mode)
+        os.utime(copy, ns=(modified_ns, modified_ns))
+        return os.fstat(copy)
 
 
 def rewrite(fd: int, data: bytes) -> None:
@@ -238,16 +306,72 @@ def make_directory(name: str, mode: int, *, dir_fd: int) -> None:
     os.mkdir(encode(name), mode, dir_fd=dir_fd)
 
 
-def make_directories(path: Path) -> None:
+def make_directories(path: Path, mode: int = 0o700) -> None:
     """Makes a directory only the owner can enter, and what is missing above it. One that is there stays."""
-    missing = [directory for directory in (path, *path.parents) if not directory.is_dir()]
+    missing = list(takewhile(lambda directory: not directory.is_dir(), (path, *path.parents)))
     for directory in reversed(missing):
         with suppress(FileExistsError):
-            os.mkdir(encode(str(directory)), 0o700)  # noqa: PTH102  # through the name that faults replace
+            os.mkdir(encode(str(directory)), mode)  # noqa: PTH102  # through the name that faults replace
 
 
 def remove_directory(name: str, *, dir_fd: int) -> None:
     os.rmdir(encode(name), dir_fd=dir_fd)
+
+
+def remove_file(path: Path) -> None:
+    """Removes a file by its whole path, when there is one."""
+    with suppress(FileNotFoundError):
+        os.unlink(encode(str(path)))  # noqa: PTH108  # through the name that faults replace
+
+
+def remove_tree(path: Path) -> bool:
+    """Removes a directory and all it holds, however deep; what a link leads to stays.
+
+    What cannot be removed is passed over; True when all is gone.
+    """
+    try:
+        with closing(open_root(path.parent)) as above:
+            if status_or_none(path.name, dir_fd=above) is not None:
+                _remove_tree(path.name, above)
+            return status_or_none(path.name, dir_fd=above) is None
+    except OSError:
+        return not path.exists()
+
+
+def _remove_tree(name: str, dir_fd: int) -> None:
+    top = _open_removable(name, dir_fd)
+    with closing(top):
+        moved = 1
+        # Directories that were too deep came up to the top, and have to be looked at in turn.
+        while moved:
+            moved = _empty(top, top, 0)
+    with suppress(OSError):
+        remove_directory(name, dir_fd=dir_fd)
+
+
+def _open_removable(name: str, dir_fd: int) -> int:
+    """Whoever made it may have taken the right to change it away."""
+    with suppress(OSError):
+        change_mode(name, 0o700, dir_fd=dir_fd)
+    return open_directory(name, dir_fd=dir_fd)
+
+
+def _empty(fd: int, top: int, depth: int) -> int:
+    """Removes what a directory holds; returns how many directories were moved to `top` instead."""
+    moved = 0
+    for name in names(fd):
+        with suppress(OSError):
+            if not stat.S_ISDIR(status(name, dir_fd=fd).st_mode):
+                unlink(name, dir_fd=fd)
+            elif depth >= _DEEPEST:
+                # A name nothing else has: that of the directory itself may be taken up there.
+                rename(name, f".deep-{status(name, dir_fd=fd).st_ino}", dir_fd=fd, new_dir_fd=top)
+                moved += 1
+            else:
+                with closing(_open_removable(name, fd)) as inner:
+                    moved += _empty(inner, top, depth + 1)
+                remove_directory(name, dir_fd=fd)
+    return moved
 
 
 def read_link(name: str, *, dir_fd: int) -> bytes:

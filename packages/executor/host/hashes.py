@@ -12,7 +12,6 @@ import os
 import stat
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -178,17 +177,12 @@ def save_hashes(state_dir: Path, root: Path, entries: Mapping[bytes, Entry]) -> 
     body = msgspec.msgpack.encode(_Hashes(os.fsencode(root), lasting))
     data = _CACHE_FORMAT + zlib.crc32(body).to_bytes(4, "big") + body
     path = _hashes_file(state_dir)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-        temporary.replace(path)
+        files.make_directories(path.parent)
+        with files.closing(files.open_root(path.parent)) as folder:
+            files.write_whole(path.name, data, dir_fd=folder)
     except OSError as cause:
         logger.info("the cache of hashes cannot be written: %s", cause)
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def same_state(entry: Entry, status: os.stat_result) -> bool:

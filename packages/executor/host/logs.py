@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from executor.events.redaction import RedactingDecoder, Redactor
+from executor.host import files
 from executor.models.execution import STEP_LOG_BYTES
 
 LOG_BYTES: Final = STEP_LOG_BYTES
@@ -16,8 +16,6 @@ TAIL_CHARACTERS: Final = 16_000
 _LINE: Final = 4_096
 # Longer than any secret, and than any line a redactor holds back.
 _LEAD: Final = 200_000
-
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class CappedLog:
@@ -34,7 +32,7 @@ class CappedLog:
         self.limit = limit
         # Room for the line in between.
         self._half = max(limit - 100, 2) // 2
-        self._file = os.fdopen(os.open(path, _FLAGS, 0o600), "wb", buffering=0)
+        self._fd = files.open_emptied(path)
         self._room = self._half
         self._end = bytearray()
         self._recent = ""
@@ -83,7 +81,7 @@ class CappedLog:
 
     def close(self) -> None:
         """Writes what is kept. A second call does nothing."""
-        if self._file.closed:
+        if self._fd < 0:
             return
         end = bytes(self._end)
         self._end.clear()
@@ -99,7 +97,8 @@ class CappedLog:
         try:
             self._put(end)
         finally:
-            self._file.close()
+            files.close(self._fd)
+            self._fd = -1
 
     def __enter__(self) -> Self:
         return self
@@ -112,10 +111,8 @@ class CappedLog:
     def _put(self, data: bytes) -> None:
         if self.error is not None:
             return
-        view = memoryview(data)
         try:
-            while view:
-                view = view[self._file.write(view) or 0 :]
+            files.write_all(self._fd, data)
         except OSError as cause:
             self.error = f"the log is incomplete: {cause.strerror or cause}"
 

@@ -7,8 +7,8 @@ is not copied, but for folders that are linked. Nothing is written to the worksp
 
 from __future__ import annotations
 
+import logging
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +20,7 @@ from executor.changes.changelist import ChangeList, Claim, Place, is_executable
 from executor.changes.limits import DEFAULT_LIMITS
 from executor.changes.paths import canonical_path
 from executor.errors import BaseChanged, InvalidChange, UnsafePath
-from executor.host.files import reporting
+from executor.host import files
 from executor.host.git import (
     STATE_FOLDER,
     GitFailed,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from executor.host.git import GitFacts
     from executor.models.change import FileChange
 
+logger = logging.getLogger(__name__)
+
 FOLDER: Final = "scratch"
 # What executions inside a scratch copy have for a workspace: no workspace's own list shows them.
 SCRATCH_ID: Final = "scratch:"
@@ -54,6 +56,7 @@ _SETTINGS: Final = frozenset(
         *("core.sparsecheckout", "core.sparsecheckoutcone", "extensions.objectformat"),
     )
 )
+_LONGEST_SHOWN: Final = 60
 _INFORMATION: Final = ("exclude", "attributes", "sparse-checkout", "grafts")
 
 
@@ -70,9 +73,12 @@ class _Look(NamedTuple):
     @classmethod
     def at(cls, path: Path | str) -> _Look | None:
         try:
-            found = os.lstat(path)
+            return cls.of(os.lstat(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> _Look:
         return cls(
             found.st_dev,
             found.st_ino,
@@ -129,8 +135,8 @@ class ScratchCopy:
             if facts.problem is not None:
                 raise InvalidChange(f"the workspace cannot be copied: {facts.problem}")
             self._facts = facts
-        with reporting("copy the workspace to", str(self.root)):
-            self.root.mkdir(parents=True, mode=0o700)
+        with files.reporting("copy the workspace to", str(self.root)):
+            files.make_directories(self.root)
             self._make_state()
             try:
                 made = {""}
@@ -207,40 +213,43 @@ class ScratchCopy:
             # A tracked file may stand behind a link by now: git lists it, but it is not there.
             if _behind_link(self._tree.root, above):
                 return
-            Path(self.root, above).mkdir(parents=True, exist_ok=True)
+            files.make_directories(Path(self.root, above), 0o777)
             made.add(above)
         original = _Look.at(source)
         if original is None:
             return
         if stat.S_ISLNK(original.mode):
-            Path(target).symlink_to(Path(source).readlink())
+            self._link(os.readlink(source), Path(target))  # noqa: PTH115  # the text of the link as it is
+            copy = _Look.at(target)
+            assert copy is not None, "it was made just now"
         elif stat.S_ISREG(original.mode):
-            shutil.copyfile(source, target, follow_symlinks=False)
-            Path(target).chmod(stat.S_IMODE(original.mode) & 0o777)
-            os.utime(target, ns=(original.modified, original.modified))
+            mode = stat.S_IMODE(original.mode) & files.PERMISSION_BITS
+            copy = _Look.of(files.copy_file(source, target, mode=mode, modified_ns=original.modified))
         else:
             return
-        copy = _Look.at(target)
-        assert copy is not None, "it was written just now"
         self._copied[path] = _Copied(original, copy)
+
+    @staticmethod
+    def _link(text: str, place: Path) -> None:
+        with files.closing(files.open_root(place.parent)) as above:
+            files.make_link(os.fsencode(text), place.name, dir_fd=above)
 
     def _make_state(self) -> None:
         """The copy's own state directory: its id says what it is, policy and settings are the workspace's."""
         state = self.root / STATE_FOLDER
-        state.mkdir(mode=0o700)
-        (state / ".gitignore").write_text("*\n", "utf-8")
-        (state / WORKSPACE_ID_FILE).write_text(f"{SCRATCH_ID}{self._execution_id}\n", "utf-8")
+        files.make_directories(state)
+        files.write_file(state / ".gitignore", b"*\n")
+        files.write_file(state / WORKSPACE_ID_FILE, f"{SCRATCH_ID}{self._execution_id}\n".encode())
         for name in _SETTINGS_FILES:
-            with suppress(FileNotFoundError):
-                shutil.copyfile(self._tree.root / STATE_FOLDER / name, state / name)
+            _copy(self._tree.root / STATE_FOLDER / name, state / name)
         self._settings_before = self._settings_now()
 
     def _settings_now(self) -> dict[str, bytes | None]:
         """What policy and settings of the copy hold; None for one that is missing or no regular file."""
-        files = {name: self.root / STATE_FOLDER / name for name in _SETTINGS_FILES}
+        places = {name: self.root / STATE_FOLDER / name for name in _SETTINGS_FILES}
         return {
             name: file.read_bytes() if file.is_file() and not file.is_symlink() else None
-            for name, file in files.items()
+            for name, file in places.items()
         }
 
     def _refuse_settings(self) -> None:
@@ -259,8 +268,8 @@ class ScratchCopy:
             target = self.root / path
             if Path(path).name not in self._links or _ours(path) or target.exists():
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(self._tree.root / path)
+            files.make_directories(target.parent, 0o777)
+            self._link(str(self._tree.root / path), target)
             self._linked.add(path)
 
     def _make_repository(self, facts: GitFacts) -> None:
@@ -268,28 +277,26 @@ class ScratchCopy:
         assert facts.common_dir is not None, "git named no problem"
         git = self.root / _GIT
         for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
-            (git / name).mkdir(parents=True)
-        (git / "objects/info/alternates").write_bytes(os.fsencode(facts.common_dir / "objects") + b"\n")
-        (git / "config").write_text(self._settings(), "utf-8", "surrogateescape")
+            files.make_directories(git / name, 0o777)
+        files.write_file(git / "objects/info/alternates", os.fsencode(facts.common_dir / "objects") + b"\n")
+        files.write_file(git / "config", _encoded(self._settings()))
+        # The work tree's own wins over what all share.
         for name in _INFORMATION:
             for place in (facts.common_dir, facts.git_dir):
-                with suppress(FileNotFoundError):
-                    shutil.copyfile(place / "info" / name, git / "info" / name)
-        with (git / "info/exclude").open("a", encoding="utf-8", errors="surrogateescape") as exclude:
-            exclude.writelines(f"\n/{_escaped(path)}\n" for path in sorted(self._linked))
-        with suppress(FileNotFoundError):
-            shutil.copyfile(facts.common_dir / "shallow", git / "shallow")
-        if facts.branch is None:
-            (git / "HEAD").write_text(f"{facts.commit}\n", "utf-8")
-        else:
-            (git / "HEAD").write_text(f"ref: refs/heads/{facts.branch}\n", "utf-8")
-            if facts.commit is not None:
-                branch = git / "refs/heads" / facts.branch
-                branch.parent.mkdir(parents=True, exist_ok=True)
-                branch.write_text(f"{facts.commit}\n", "utf-8")
+                _copy(place / "info" / name, git / "info" / name)
+        exclude = git / "info/exclude"
+        known = exclude.read_bytes() if exclude.exists() else b""
+        linked = "".join(f"\n/{_escaped(path)}\n" for path in sorted(self._linked))
+        files.write_file(exclude, known + _encoded(linked))
+        _copy(facts.common_dir / "shallow", git / "shallow")
+        head = facts.commit if facts.branch is None else f"ref: refs/heads/{facts.branch}"
+        files.write_file(git / "HEAD", f"{head}\n".encode())
+        if facts.branch is not None and facts.commit is not None:
+            branch = git / "refs/heads" / facts.branch
+            files.make_directories(branch.parent, 0o777)
+            files.write_file(branch, f"{facts.commit}\n".encode())
         for index in (facts.git_dir / "index", *facts.git_dir.glob("sharedindex.*")):
-            with suppress(FileNotFoundError):
-                shutil.copy2(index, git / index.name)
+            _copy(index, git / index.name)
 
     def _settings(self) -> str:
         listed = run_git(self._tree.root, "config", "--local", "--list", "-z", environ=self._environ)
@@ -320,20 +327,27 @@ class ScratchCopy:
         pending = [""]
         while pending:
             at = pending.pop()
-            with os.scandir(f"{root}/{at}") as entries:
-                for entry in entries:
-                    path = f"{at}/{entry.name}" if at else entry.name
-                    if not at and entry.name in (_GIT, STATE_FOLDER):
+            try:
+                with os.scandir(f"{root}/{at}") as listing:
+                    entries = list(listing)
+            except OSError as cause:
+                raise _unreadable(at, cause) from cause
+            for entry in entries:
+                path = f"{at}/{entry.name}" if at else entry.name
+                if not at and entry.name in (_GIT, STATE_FOLDER):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if skip is not None and Path(entry.path) == skip:
                         continue
-                    if entry.is_dir(follow_symlinks=False):
-                        if skip is not None and Path(entry.path) == skip:
-                            continue
-                        if os.fsencode(entry.name) not in CACHE_DIRECTORIES or self._holds_copied(path):
-                            pending.append(path)
-                    elif os.fsencode(entry.name) not in CACHE_FILES or path in self._copied:
+                    if os.fsencode(entry.name) not in CACHE_DIRECTORIES or self._holds_copied(path):
+                        pending.append(path)
+                elif os.fsencode(entry.name) not in CACHE_FILES or path in self._copied:
+                    try:
                         look = _Look.at(entry.path)
-                        if look is not None:
-                            yield path, look
+                    except OSError as cause:
+                        raise _unreadable(path, cause) from cause
+                    if look is not None:
+                        yield path, look
 
     def _holds_copied(self, folder: str) -> bool:
         return any(path.startswith(f"{folder}/") for path in self._copied)
@@ -349,9 +363,9 @@ class ScratchCopy:
             ignored = parse_ignored(run_git(self.root, *asked, *listing, environ=self._environ)) or set()
         except GitFailed as cause:
             raise InvalidChange(f"git cannot say what is ignored: {cause.reason}") from cause
-        files = {os.fsdecode(path) for path in ignored if not path.endswith(b"/")}
+        single = {os.fsdecode(path) for path in ignored if not path.endswith(b"/")}
         folders = tuple(os.fsdecode(path) for path in ignored if path.endswith(b"/"))
-        return sorted(path for path in found if path not in files and not path.startswith(folders))
+        return sorted(path for path in found if path not in single and not path.startswith(folders))
 
     def _refuse_kinds(self, path: str, before: _Look | None, now: _Look | None) -> None:
         for look in (before, now):
@@ -382,19 +396,29 @@ def remove_scratch(state: Path, execution_id: str) -> None:
     folder = state / FOLDER / safe_name(execution_id)
     if not folder.exists():
         return
-    _make_removable(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        folder.parent.rmdir()
+    if not files.remove_tree(folder):
+        logger.warning("the scratch copy %s cannot be removed", folder)
+    with suppress(OSError), files.closing(files.open_root(state)) as above:
+        files.remove_directory(FOLDER, dir_fd=above)
 
 
-def _make_removable(folder: Path) -> None:
-    """A command may have taken the right to write to its folders away."""
-    with suppress(OSError):
-        folder.chmod(0o700)
-        for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                _make_removable(Path(entry.path))
+def _copy(source: Path, target: Path) -> None:
+    """Copies a file of git or of ours, if there is one, over what stands there; its time says how old it is."""
+    with suppress(FileNotFoundError):
+        found = source.stat()
+        files.remove_file(target)
+        mode = stat.S_IMODE(found.st_mode) & files.PERMISSION_BITS
+        files.copy_file(str(source.resolve()), str(target), mode=mode, modified_ns=found.st_mtime_ns)
+
+
+def _unreadable(path: str, cause: OSError) -> UnsafePath:
+    """What a command made that nobody can list: without rights, or deeper than a path can be long."""
+    shown = path if len(path) <= _LONGEST_SHOWN else f"{path[:_LONGEST_SHOWN]}…"
+    return UnsafePath(shown or ".", f"it cannot be read: {cause.strerror or cause}")
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _differs(old: BaseEntry, new: BaseEntry) -> bool:

@@ -5,13 +5,12 @@ They are always the work tree's own, also where the state is kept elsewhere or s
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from executor.errors import InvalidPolicy
 from executor.governance.policy import BUILT_IN, Policy
-from executor.host.files import reporting
+from executor.host import files
 from executor.storage.location import STATE_DIRECTORY, create_state_directory
 
 if TYPE_CHECKING:
@@ -177,13 +176,11 @@ def write_defaults(root: Path) -> list[Path]:
 
 def _create(file: Path, text: str) -> bool:
     """Whole or not at all: somebody who reads meanwhile would take half a policy for a broken one."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with reporting("create", str(file)):
-        try:
-            temporary.write_text(text, "utf-8")
-            file.hardlink_to(temporary)
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink(missing_ok=True)
+    try:
+        with files.closing(files.open_root(file.parent)) as folder:
+            files.write_new(file.name, text.encode("utf-8"), dir_fd=folder, mode=0o666)
+    except FileExistsError:
+        return False
+    except OSError as cause:
+        raise files.unwritable(str(file), "create", cause) from cause
     return True

@@ -14,7 +14,6 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -71,6 +70,7 @@ class DirectoryEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A workspace before a check. Paths are bytes, relative to `root`; `encode` makes it last.
 
+    `taken_ns` is the time by the clock that people set, `booted_ns` by the one that only ever goes on.
     `keep` are the files whose bytes git could not give back: store them before the check runs. Paths of the
     changeset are not among them; their bytes are in the changeset. `unkept` are files beyond the limits, and
     why. `problem` says why git was not asked for what it ignores.
@@ -87,6 +87,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     unkept: tuple[tuple[bytes, str], ...]
     state: tuple[int, int] = (0, 0)
     problem: str | None = None
+    booted_ns: int = 0
 
     @property
     def kept_paths(self) -> list[str]:
@@ -182,7 +183,7 @@ def take_snapshot(
     cannot be read.
     """
     root = root.resolve(strict=True)
-    taken_ns = time.time_ns()
+    taken_ns, booted_ns = time.time_ns(), _since_boot_ns()
     state = _identity_of(state_dir)
     known = load_hashes(state_dir, root)
     with _Sight.of(root, environ) as sight:
@@ -218,6 +219,7 @@ def take_snapshot(
         unkept=unkept,
         state=state,
         problem=sight.problem,
+        booted_ns=booted_ns,
     )
 
 
@@ -286,15 +288,16 @@ def _look_around(
                     continue
                 if not is_new and _is_cache_directory(name, above):
                     continue
-                status = entry.stat(follow_symlinks=False)
-                if status.st_dev != device or (status.st_dev, status.st_ino) == state:
+                status = _status_or_none(entry)
+                if status is None or status.st_dev != device or _identity(status) == state:
                     closed.add(path)
                     continue
                 directories[path] = status
                 pending.append((path, is_new or (known is not None and path not in known)))
             elif path not in hidden and name != b".git" and (is_new or not _is_cache_file(name)):
-                with suppress(FileNotFoundError):
-                    found_files[path] = entry.stat(follow_symlinks=False)
+                status = _status_or_none(entry)
+                if status is not None:
+                    found_files[path] = status
     return _Seen(found_files, directories, closed)
 
 
@@ -427,7 +430,7 @@ class _Comparison:
         """New files, new directories, and what had only been out of sight."""
         snapshot, seen = self._snapshot, self._seen
         hidden = {place for place in (*snapshot.ignored.values(), *snapshot.opaque.values()) if place[1]}
-        oldest = snapshot.taken_ns - _CLOCK_STEP_NS
+        oldest = _in_todays_time(snapshot) - _CLOCK_STEP_NS
         created: set[bytes] = set()
         made: set[bytes] = set()
         surfaced: set[bytes] = set()
@@ -480,6 +483,29 @@ def _choose(
             keep.append(path)
             total += entry.size
     return tuple(keep), tuple(unkept)
+
+
+def _since_boot_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def _in_todays_time(snapshot: Snapshot) -> int:
+    """When the snapshot was taken. Where the clock was set back since, by the clock as it goes now: what was
+    made after that has times before the snapshot's own.
+    """
+    elapsed = _since_boot_ns() - snapshot.booted_ns
+    if not snapshot.booted_ns or elapsed < 0:
+        # The machine was started again meanwhile.
+        return snapshot.taken_ns
+    return min(snapshot.taken_ns, time.time_ns() - elapsed)
+
+
+def _status_or_none(entry: os.DirEntry[bytes]) -> os.stat_result | None:
+    """None for what is gone by now, or lies so deep that no path leads to it."""
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
 
 
 def found_state(status: os.stat_result) -> FoundState:
