@@ -31,10 +31,10 @@ def change(template: Template, *, captured: bool) -> Sequence[str]:
 
 
 def start(
-    repository: Repository, template: Template, *, captured: bool, **fault: int
+    repository: Repository, template: Template, *, captured: bool, after_event: int = 0
 ) -> subprocess.Popen[str]:
     command = change(template, captured=captured)
-    process = repository.start(*command, environ=environment(**fault) if fault else None)
+    process = repository.start(*command, environ=environment(after_event=after_event))
     assert process.stdin is not None
     if not captured:
         process.stdin.write(template.patch)

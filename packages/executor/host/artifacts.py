@@ -21,6 +21,7 @@ from executor.host.files import (
     open_root,
     remove_file,
     reporting,
+    unlink,
     write_whole,
 )
 from executor.host.presence import safe_name

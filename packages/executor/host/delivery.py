@@ -26,6 +26,7 @@ import msgspec
 from executor import __version__
 from executor.errors import InvalidSettings
 from executor.events.redaction import Redactor
+from executor.host import files
 from executor.host.cause import cause_line
 from executor.host.checks import run_check
 from executor.host.config import webhook_problem
@@ -183,7 +184,7 @@ def _run(
             redactor=redactor,
         )
     finally:
-        log.unlink(missing_ok=True)
+        files.remove_file(log)
     if not result.passed:
         said = cause_line(result.tail)
         raise Undelivered(f"the command {result.summary}" + (f": {said}" if said else ""))

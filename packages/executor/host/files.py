@@ -134,10 +134,15 @@ def write_file(path: Path, data: bytes) -> None:
         write_all(fd, data)
 
 
-def write_whole(name: str, data: bytes, *, dir_fd: int) -> None:
-    """A file for the owner only that appears whole or not at all, and replaces what stands there. Not synced."""
-    with _filled(name, data, dir_fd=dir_fd) as temporary:
+def write_whole(name: str, data: bytes, *, dir_fd: int, durable: bool = False) -> None:
+    """A file for the owner only that appears whole or not at all, and replaces what stands there.
+
+    Synced only when it is to be `durable`.
+    """
+    with _filled(name, data, dir_fd=dir_fd, durable=durable) as temporary:
         rename(temporary, name, dir_fd=dir_fd, new_dir_fd=dir_fd)
+    if durable:
+        sync_directory(dir_fd)
 
 
 def write_new(name: str, data: bytes, *, dir_fd: int, mode: int) -> None:
@@ -150,7 +155,9 @@ def write_new(name: str, data: bytes, *, dir_fd: int, mode: int) -> None:
 
 
 @contextmanager
-def _filled(name: str, data: bytes, *, dir_fd: int, mode: int = 0o600) -> Iterator[str]:
+def _filled(
+    name: str, data: bytes, *, dir_fd: int, mode: int = 0o600, durable: bool = False
+) -> Iterator[str]:
     """The name of a temporary file that holds `data`; it goes when the block does not use it up."""
     temporary = f".{name}.{os.getpid()}"
     with suppress(FileNotFoundError):
@@ -159,6 +166,8 @@ def _filled(name: str, data: bytes, *, dir_fd: int, mode: int = 0o600) -> Iterat
     try:
         with closing(create_file(temporary, dir_fd=dir_fd, mode=mode)) as fd:
             write_all(fd, data)
+            if durable:
+                sync(fd)
         yield temporary
     except BaseException:
         with suppress(OSError):

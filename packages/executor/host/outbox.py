@@ -7,7 +7,6 @@ so far; `<delivery>.dropped` is what was given up.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,14 +55,7 @@ class Outbox:
         with files.reporting("write", str(self.path / name)):
             files.make_directories(self.path)
             with files.closing(files.open_root(self.path)) as folder:
-                temporary = f".{name}.{os.getpid()}"
-                with suppress(FileNotFoundError):
-                    files.unlink(temporary, dir_fd=folder)
-                with files.closing(files.create_file(temporary, dir_fd=folder)) as file:
-                    files.write_all(file, body)
-                    files.sync(file)
-                files.rename(temporary, name + _LETTER, dir_fd=folder, new_dir_fd=folder)
-                files.sync_directory(folder)
+                files.write_whole(name + _LETTER, body, dir_fd=folder, durable=True)
 
     def pending(self) -> list[Letter]:
         """What is not delivered, the oldest first. One that cannot be read is passed over."""
@@ -87,22 +79,22 @@ class Outbox:
     def failed(self, letter: Letter, error: str, *, at_next_start: bool = False) -> None:
         """Keeps that a try failed; the next is later each time, or, with `at_next_start`, at once."""
         pause = 0.0 if at_next_start else min(_FIRST_PAUSE * 2**letter.tries, _LONGEST_PAUSE)
-        path = self._path(letter, _TRIES)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         value = {"tries": letter.tries + 1, "next_try": time.time() + pause, "error": error}
-        with suppress(OSError):
-            # Without room for it there is one try more, and no harm done.
-            temporary.write_text(json.dumps(value), "ascii")
-            temporary.replace(path)
+        # Without room for it there is one try more, and no harm done.
+        with suppress(OSError), files.closing(files.open_root(self.path)) as folder:
+            name = letter.delivery_id + _TRIES
+            files.write_whole(name, json.dumps(value).encode("ascii"), dir_fd=folder)
 
     def remove(self, letter: Letter) -> None:
         """It is delivered. Cut short before this, it is delivered once more, under the same id."""
-        self._path(letter, _LETTER).unlink(missing_ok=True)
-        self._path(letter, _TRIES).unlink(missing_ok=True)
+        files.remove_file(self._path(letter, _LETTER))
+        files.remove_file(self._path(letter, _TRIES))
 
     def drop(self, letter: Letter) -> None:
-        self._path(letter, _LETTER).replace(self._path(letter, _DROPPED))
-        self._path(letter, _TRIES).unlink(missing_ok=True)
+        name = letter.delivery_id
+        with files.closing(files.open_root(self.path)) as folder:
+            files.rename(name + _LETTER, name + _DROPPED, dir_fd=folder, new_dir_fd=folder)
+        files.remove_file(self._path(letter, _TRIES))
 
     def sweep(self) -> None:
         """Removes what was given up long ago, and what a killed process left half written."""
@@ -113,7 +105,7 @@ class Outbox:
             with suppress(OSError):
                 orphan = path.suffix == _TRIES and not left and not path.with_suffix(_LETTER).exists()
                 if orphan or (age is not None and now - path.stat().st_mtime > age):
-                    path.unlink()
+                    files.remove_file(path)
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
