@@ -391,7 +391,7 @@ class Attempt:
         failing = (
             [] if site.isolated and result.passed else self._take_reports(name, report, seen, output, site)
         )
-        report.unlink(missing_ok=True)
+        self._folder.remove_raw_report(self._step_num)
         self._recorder.emit(EventType.COMMAND_OUTPUT, output)
         self._recorder.emit_many(failing)
         drift = self._note_drift(site)
