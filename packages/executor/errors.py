@@ -20,6 +20,7 @@ ExecutorError
 │   ├── InvalidChange                  a patch or changeset that cannot be understood
 │   │   └── UnsafePath                 a path that leaves, or could leave, the workspace
 │   ├── InvalidPolicy                  a policy file that is empty, malformed or has unknown keys
+│   ├── InvalidArchive                 an archive that is damaged, unsafe, or of a newer executor
 │   ├── InvalidSettings                an environment variable, option or config.toml value
 │   └── InvalidState                   the operation does not fit the execution's status
 ├── NotFound (LookupError)
@@ -42,6 +43,7 @@ ExecutorError
 │   ├── ApprovalVoid                   what was approved is no longer what would be done
 │   ├── AlreadyApproved                somebody else was quicker
 │   ├── WrongWorkspace                 the execution belongs to another workspace
+│   ├── ImportConflict                 what an archive holds is there already, and is something else
 │   ├── CopyRefused                    the target of a copy is not, or did not become, a copy of the source
 │   └── DowngradeBlocked               views, triggers, indexes or tables of the user need what would go
 ├── RollbackIncomplete                 a change could not be undone completely
@@ -266,6 +268,16 @@ class InvalidSettings(InvalidInput):
     """An option, environment variable or config.toml value cannot be used."""
 
     code = "invalid_settings"
+
+
+class InvalidArchive(InvalidInput):
+    """An archive is damaged, truncated, too large, not safe to read, or was written by a newer executor."""
+
+    code = "invalid_archive"
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path}: {reason}; nothing was imported")
 
 
 class InvalidState(InvalidInput):
@@ -531,6 +543,24 @@ class CopyRefused(Conflict):
     """The target of a copy holds what the source does not have, or is not equal to it in the end."""
 
     code = "copy_refused"
+
+
+class ImportConflict(Conflict):
+    """Executions of an archive are recorded here with other content; nothing was imported.
+
+    `conflicts` names what differs.
+    """
+
+    code = "import_conflict"
+
+    def __init__(self, path: str, conflicts: Sequence[str]) -> None:
+        self.path, self.conflicts = path, tuple(conflicts)
+        shown = "; ".join(self.conflicts[:5])
+        more = f" and {len(self.conflicts) - 5} more" if len(self.conflicts) > 5 else ""
+        super().__init__(
+            f"{path} is not what is recorded here, nothing was imported ({shown}{more}); "
+            "import it into another database"
+        )
 
 
 class ApprovalRefused(ExecutorError):

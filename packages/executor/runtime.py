@@ -52,6 +52,7 @@ from executor.planner.verification import find_verification
 from executor.storage.filters import exact_pattern
 from executor.storage.location import (
     main_worktree,
+    read_workspace_id,
     resolve_workspace,
     state_directory,
 )
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from executor.changes.base import BaseEntry, BaseReader
     from executor.events.recorder import Observer
     from executor.host.retention import Collector
+    from executor.host.transfer import Export, Import, Place
 
 InputKind = Literal["patch", "changeset"]
 
@@ -209,6 +211,39 @@ class Runtime:
             actor=self.actor,
             all_workspaces=all_workspaces,
         )
+
+    @property
+    def _place(self) -> Place:
+        from executor.host.transfer import Place
+
+        beside = self.store.target.path
+        owner = None if beside is None else read_workspace_id(beside.parent, {})
+        return Place(self.store.target, self.state, owner or self.workspace_id, Redactor(self._environ))
+
+    def export(
+        self,
+        correlation_id: str,
+        file: Path,
+        *,
+        content: bool = False,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Export:
+        """Raises what `export_correlation` raises."""
+        from executor.host.transfer import export_correlation
+
+        return export_correlation(self._place, correlation_id, file, content=content, progress=progress)
+
+    def import_archive(
+        self,
+        file: Path,
+        *,
+        dry_run: bool = False,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Import:
+        """Raises what `executor.host.transfer.import_archive` raises."""
+        from executor.host.transfer import import_archive
+
+        return import_archive(self._place, file, now=self._clock(), dry_run=dry_run, progress=progress)
 
     def resolve(self, text: str, *, all_workspaces: bool = False) -> str:
         """The execution meant on a command line. Raises ExecutionNotFound, AmbiguousId."""

@@ -83,9 +83,9 @@ def test_the_schema_has_no_triggers_and_no_functions() -> None:
 
 
 def test_a_transaction_begins_with_one_statement_at_a_time() -> None:
-    from executor.storage.postgresql import _BEGIN_READING, _BEGIN_WRITING, _NUMBERING, _settings_of
+    from executor.storage.postgresql import _BEGIN_READING, _BEGIN_WRITING, NUMBERING, _settings_of
 
     for durability in ("normal", "full"):
         assert ";" not in _settings_of(durability, 30.0)
-    for statement in (_BEGIN_READING, _BEGIN_WRITING, _NUMBERING):
+    for statement in (_BEGIN_READING, _BEGIN_WRITING, NUMBERING):
         assert ";" not in statement

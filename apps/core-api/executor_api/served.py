@@ -138,9 +138,12 @@ class Served:
         return record
 
     def folder(self, record: ExecutionRecord) -> ArtifactFolder | None:
-        """Where the artifacts are, when this server serves the workspace."""
+        """Where the artifacts are: this server serves the workspace, or they were imported into one it serves."""
         workspace = self.workspaces.get(record.workspace_id or "")
-        return ArtifactFolder(workspace.state, record.execution_id) if workspace else None
+        if workspace is not None:
+            return ArtifactFolder(workspace.state, record.execution_id)
+        imported = (ArtifactFolder(w.state, record.execution_id) for w in self.workspaces.values())
+        return next((folder for folder in imported if folder.exists()), None)
 
     def artifacts(self, execution_id: str) -> KeptArtifacts:
         """Raises ExecutionNotFound."""

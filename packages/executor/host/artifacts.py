@@ -29,6 +29,8 @@ from executor.models.execution import STEP_LOG_BYTES, StepOutput
 
 FOLDER: Final = "executions"
 STEP_LOGS: Final = "steps"
+# Holds the new content of every file.
+CHANGESET: Final = "changeset.json"
 # Bytes that gave way to a rollback, for a person to look through.
 RESCUED: Final = "rescued"
 # The last thing written when the payload of an execution was dropped: the event that tells of it.
@@ -201,6 +203,14 @@ class ArtifactFolder:
                     kept = folder == self.path and path.name in KEPT and not path.is_symlink()
                     if not kept and (path.is_symlink() or not path.is_dir()):
                         yield path
+
+    def has(self, name: str) -> bool:
+        """Whether something stands at this name, a file or not."""
+        return os.path.lexists(self.path / name)
+
+    def write(self, name: str, data: bytes) -> None:
+        """An artifact under its name, in a folder that is there."""
+        self._write(name, data)
 
     def _write(self, name: str, data: bytes) -> None:
         with reporting("write", str(self.path / name)):

@@ -114,7 +114,12 @@ class Database(ABC):
         """A block whose writes happen together or not at all."""
 
     @abstractmethod
-    def insert(self, table: Table, rows: list[Row]) -> None: ...
+    def insert(self, table: Table, rows: list[Row], columns: Sequence[str] = ()) -> None:
+        """Rows that are not there yet, of all columns or of those named."""
+
+    @abstractmethod
+    def hold(self) -> None:
+        """From here to the end of the transaction nobody else numbers events, or keeps or drops contents."""
 
     @abstractmethod
     def run_many(self, sql: str, rows: list[Row]) -> None: ...
@@ -181,8 +186,9 @@ def _columns(table: Table) -> str:
     return ", ".join(table.c.keys())
 
 
-def _insertion(table: Table) -> str:
-    return f"INSERT INTO {table.name} ({_columns(table)}) VALUES ({', '.join('?' * len(table.c))})"
+def _insertion(table: Table, columns: Sequence[str] = ()) -> str:
+    names = columns or tuple(table.c.keys())
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 class _FileDatabase(Database):
@@ -222,8 +228,11 @@ class _FileDatabase(Database):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
-    def insert(self, table: Table, rows: list[Row]) -> None:
-        self.run_many(_insertion(table), rows)
+    def insert(self, table: Table, rows: list[Row], columns: Sequence[str] = ()) -> None:
+        self.run_many(_insertion(table, columns), rows)
+
+    def hold(self) -> None:
+        """There is one writer."""
 
     def run_many(self, sql: str, rows: list[Row]) -> None:
         self._connection.executemany(sql, rows)
@@ -263,13 +272,19 @@ class _ServerDatabase(Database):
         with self._connection.transaction():
             yield
 
-    def insert(self, table: Table, rows: list[Row]) -> None:
+    def insert(self, table: Table, rows: list[Row], columns: Sequence[str] = ()) -> None:
         if not rows:
             return
-        into = f"COPY {table.name} ({_columns(table)}) FROM STDIN"
+        into = f"COPY {table.name} ({', '.join(columns) or _columns(table)}) FROM STDIN"
         with self._connection.cursor() as cursor, cursor.copy(into.encode()) as copy:
             for row in rows:
                 copy.write_row(row)
+
+    def hold(self) -> None:
+        from executor.storage.postgresql import HOLD_CONTENTS, NOTIFY, NUMBERING
+
+        for statement in (HOLD_CONTENTS, NUMBERING, NOTIFY):
+            self._connection.execute(statement.encode())
 
     def run_many(self, sql: str, rows: list[Row]) -> None:
         with self._connection.cursor() as cursor:

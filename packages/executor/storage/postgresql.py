@@ -42,14 +42,14 @@ from executor.storage.pool_settings import POOL_SIZE, PoolSettings
 T = TypeVar("T")
 
 # Held from the numbering of events to the commit, so that the order of positions is the order of commits.
-_NUMBERING: Final = "SELECT pg_advisory_xact_lock(5063218674)"
+NUMBERING: Final = "SELECT pg_advisory_xact_lock(5063218674)"
 
 # Lets others read; waits for those who have kept contents and not committed yet.
-_HOLD_CONTENTS: Final = "LOCK TABLE contents IN SHARE ROW EXCLUSIVE MODE"
+HOLD_CONTENTS: Final = "LOCK TABLE contents IN SHARE ROW EXCLUSIVE MODE"
 
 # Told at the commit, without content: whoever listens reads by a cursor.
 _CHANNEL: Final = "executor_events"
-_NOTIFY: Final = f"NOTIFY {_CHANNEL}"
+NOTIFY: Final = f"NOTIFY {_CHANNEL}"
 # How often a watch says that something may have happened when nothing can tell it.
 _LOOK_SECONDS: Final = 0.25
 
@@ -175,10 +175,10 @@ class _Session(psycopg.Connection[Row]):
         """
         waiting, self.waiting = self.waiting, []
         with self.pipeline():
-            super().execute(_NUMBERING)
+            super().execute(NUMBERING)
             for text, parameters in waiting:
                 super().execute(text.encode(), parameters)
-            super().execute(_NOTIFY)
+            super().execute(NOTIFY)
             for statement in last:
                 super().execute(statement.encode())
 
@@ -425,11 +425,11 @@ class PostgresqlEngine:
         connection.waiting.append(statement)
 
     def number_events(self, connection: Connection) -> None:
-        connection.execute(_NUMBERING, ())
-        connection.execute(_NOTIFY, ())
+        connection.execute(NUMBERING, ())
+        connection.execute(NOTIFY, ())
 
     def hold_contents(self, connection: Connection) -> None:
-        connection.execute(_HOLD_CONTENTS, ())
+        connection.execute(HOLD_CONTENTS, ())
 
     # Errors.
 

@@ -209,6 +209,11 @@ class ExecutionStore(ExecutionStorage):
         return self._target.path
 
     @property
+    def target(self) -> DatabaseTarget:
+        """Which database this is."""
+        return self._target
+
+    @property
     def workspace_id(self) -> str:
         if self._workspace_id is None:
             self._workspace_id = ensure_workspace_id(self._state, self._environ)
