@@ -61,7 +61,7 @@ def approve(
             where = f" in {safe(runtime.host.where(record.workspace_id))}" if elsewhere else ""
             app.note(f"run it{where} with: executor wait {short_id(execution_id)} --run")
         return ExitCode.DONE
-    with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
+    with cancellable(app.note) as cancel, shown(app.err, quiet=as_json, host=runtime.host) as progress:
         done = runtime.resume(execution_id, cancel=cancel, observer=progress, wait_seconds=wait)
     return report(app, done, as_json)
 
@@ -151,7 +151,7 @@ def wait(
     """
     runtime = app.runtime
     execution_id = runtime.resolve(execution)
-    with cancellable(app.note) as cancelled, shown(app.err, quiet=as_json) as progress:
+    with cancellable(app.note) as cancelled, shown(app.err, quiet=as_json, host=runtime.host) as progress:
         record = runtime.wait(
             execution_id,
             timeout_seconds=timeout,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from executor.cli.live import LiveOutput
 from executor.cli.text import duration, one_line, plural, safe, short_id
 from executor.models.execution import EventRecord, EventType
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
+
+    from executor.host.executor import HostExecutor
 
 _DOING: Final = {
     "capture": "capturing",
@@ -25,11 +28,13 @@ _DOING: Final = {
 
 
 class Progress:
-    """Shows events as they are recorded. On a terminal the running step has a spinner."""
+    """Shows events as they are recorded, and what commands print. On a terminal the running step has a spinner."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status: Status | None = None
+        self._step = ""
+        self._live = LiveOutput(self._show_lines, self._show_begun)
         self._details: list[str] = []
         self._changed = 0
 
@@ -73,12 +78,30 @@ class Progress:
                 pass
 
     def output(self, text: str) -> None:
-        """A part of what a command prints, as it comes. Nothing in it reaches the terminal as a command."""
+        """A part of what a command prints, as it comes. Never waits for the terminal."""
+        self._live.feed(text)
+
+    def _show_lines(self, lines: Sequence[str], left_out: int) -> None:
+        """Nothing in them reaches the terminal as a command."""
         from rich.text import Text
 
-        self._console.print(Text(safe(text, keep="\n\t"), style="dim"), end="", soft_wrap=True)
+        # What a captured command prints is for the person who runs it; a check's stands beside its step.
+        margin = "" if self._step == "capture" else "  │ "
+        shown = [f"… {plural(left_out, 'line')} not shown; executor logs has them"] if left_out else []
+        shown += (safe(line, keep="\t") for line in lines)
+        text = "".join(f"{margin}{line}\n" for line in shown)
+        self._console.print(Text(text, style="dim"), end="", soft_wrap=True)
+
+    def _show_begun(self, line: str) -> None:
+        status = self._status
+        if status is not None:
+            from rich.text import Text
+
+            doing = _DOING.get(self._step, self._step)
+            status.update(Text(f"{doing}  {one_line(line, 60)}".rstrip()))
 
     def close(self) -> None:
+        self._live.drain()
         if self._status is not None:
             self._status.stop()
             self._status = None
@@ -86,6 +109,7 @@ class Progress:
     def _begin(self, step: str) -> None:
         self.close()
         self._details = []
+        self._step = step
         if self._console.is_terminal:
             self._status = self._console.status(_DOING.get(step, step))
             self._status.start()
@@ -116,13 +140,22 @@ def _dash(text: str) -> str:
 
 
 @contextmanager
-def shown(console: Console, *, quiet: bool) -> Iterator[Progress | None]:
-    """Progress while the block runs; None when nobody wants it."""
+def shown(
+    console: Console, *, quiet: bool, host: HostExecutor | None = None, live: bool | None = None
+) -> Iterator[Progress | None]:
+    """Progress while the block runs; None when nobody wants it.
+
+    With `live` it shows what the checks of `host` print; None means on a terminal.
+    """
     if quiet:
         yield None
         return
     progress = Progress(console)
+    if host is not None and (console.is_terminal if live is None else live):
+        host.on_check_output = progress.output
     try:
         yield progress
     finally:
+        if host is not None:
+            host.on_check_output = None
         progress.close()

@@ -27,6 +27,11 @@ from executor.cli.signals import cancellable
 from executor.cli.text import ago, duration, plural, short_id, status_icon, status_style, status_word, utc_now
 from executor.models.execution import ISOLATED, ExecutionRecord, ExecutionStatus, StepName
 
+live_option = click.option(
+    "--live/--no-live",
+    default=None,
+    help="Show what the checks print while they run (at a terminal: yes, else no).",
+)
 wait_option = click.option(
     "--wait",
     metavar="SECONDS",
@@ -66,6 +71,7 @@ _LONGEST_PAUSE = 3600.0
 )
 @backoff_option
 @wait_option
+@live_option
 @check_options
 @json_option
 @pass_application
@@ -78,6 +84,7 @@ def run(
     retries: int,
     backoff: float,
     wait: float,
+    live: bool | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -107,6 +114,7 @@ def run(
             retries=retries,
             backoff=backoff,
             wait=wait,
+            live=live,
             as_json=as_json,
         )
     if capture_timeout is not None:
@@ -118,8 +126,9 @@ def run(
         return show_proposal(app, proposal, as_json)
     if not as_json:
         note_checks(app, proposal)
-    with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
-        runtime = app.new_runtime
+    runtime = app.new_runtime
+    watched = shown(app.err, quiet=as_json, host=runtime.host, live=live)
+    with cancellable(app.note) as cancel, watched as progress:
         record = runtime.execute(proposal, cancel=cancel, observer=progress, wait_seconds=wait)
         attempt = partial(
             runtime.retry, run_id=options["run_id"], cancel=cancel, observer=progress, wait_seconds=wait
@@ -138,6 +147,7 @@ def _capture(
     retries: int,
     backoff: float,
     wait: float,
+    live: bool | None,
     as_json: bool,
 ) -> int:
     if options["patch"] is not None or options["changeset"] is not None:
@@ -147,7 +157,8 @@ def _capture(
     if options["isolate"] and options["no_verify"]:
         raise click.UsageError("--isolate is about checks, and --no-verify asks for none")
     runtime = app.new_runtime
-    with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
+    watched = shown(app.err, quiet=as_json, host=runtime.host, live=live)
+    with cancellable(app.note) as cancel, watched as progress:
         record = runtime.capture(
             command,
             origin=find_origin(runtime, options),
@@ -196,6 +207,7 @@ def _capture(
 )
 @backoff_option
 @wait_option
+@live_option
 @check_options
 @json_option
 @pass_application
@@ -207,6 +219,7 @@ def retry(
     isolate: bool | None,
     backoff: float,
     wait: float,
+    live: bool | None,
     timeout: float | None,
     env: tuple[str, ...],
     why: str | None,
@@ -227,7 +240,8 @@ def retry(
     """
     runtime = app.runtime
     execution_id = runtime.resolve(execution)
-    with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
+    watched = shown(app.err, quiet=as_json, host=runtime.host, live=live)
+    with cancellable(app.note) as cancel, watched as progress:
         again = runtime.retry
         if rerun:
             again = partial(runtime.rerun, on_output=progress.output if progress is not None else None)

@@ -94,7 +94,7 @@ class Surroundings:
     """What an attempt needs of the host it runs in.
 
     `gate` judges by the policy as it is when it is called. `inside`: this process is a check of an execution
-    in the same workspace, which holds the lock.
+    in the same workspace, which holds the lock. `on_output` gets what checks print.
     """
 
     tree: WorkspaceTree
@@ -105,6 +105,7 @@ class Surroundings:
     clock: Clock
     environ: Mapping[str, str]
     inside: bool
+    on_output: Callable[[str], None] | None = None
 
 
 @dataclass(slots=True)
@@ -383,7 +384,7 @@ class Attempt:
         reporting = check
         if not check.shell:
             reporting = structs.replace(check, argv=with_report(check.argv, report))
-        result = self._run(reporting, step, site)
+        result = self._run(reporting, step, site, self._around.on_output)
         output = command_output(check, result, step.log_name)
         if site.isolated:
             output["where"] = "scratch"
@@ -431,7 +432,9 @@ class Attempt:
                 self._recorder.emit(EventType.HEALTH_WARNING, found)
         self._healthy = bool(self._plan.health_checks) and not warned
 
-    def _run(self, check: Check, step: _Step, site: _Site) -> CheckResult:
+    def _run(
+        self, check: Check, step: _Step, site: _Site, on_output: Callable[[str], None] | None = None
+    ) -> CheckResult:
         assert step.log is not None
         around = self._around
         if site.effects is None:
@@ -442,6 +445,7 @@ class Attempt:
             log_path=step.log,
             environment=site.environment,
             redactor=around.redactor,
+            on_output=on_output,
             cancel=self._cancel,
         )
         step.log_truncated = result.log_truncated

@@ -100,7 +100,8 @@ class HostExecutor:
     `store` defaults to the workspace's own database, opened so that a recorded execution survives a loss
     of power. `policy` is what decisions are confirmed against; without one it is the work tree's own
     `.executor/policy.yaml`, read anew each time it counts. `environ` is where secrets to mask and the
-    environment of checks come from.
+    environment of checks come from. `on_check_output` gets what checks print, redacted, as it comes; it must not
+    wait for anything, for the check waits for it.
 
     Raises WorkspaceNotFound, and what opening a store raises.
     """
@@ -113,7 +114,9 @@ class HostExecutor:
         policy: Policy | None = None,
         environ: Mapping[str, str] | None = None,
         clock: Clock = utc_now,
+        on_check_output: Callable[[str], None] | None = None,
     ) -> None:
+        self.on_check_output = on_check_output
         self.root: Final = resolve_workspace(workspace)
         self._environ: Final = dict(os.environ if environ is None else environ)
         self.state: Final = state_directory(self.root, self._environ)
@@ -1229,6 +1232,7 @@ class HostExecutor:
             clock=self._clock,
             environ=self._environ,
             inside=inside,
+            on_output=self.on_check_output,
         )
 
     def _base_contents(self, changeset: Changeset) -> dict[str, bytes]:
