@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Changeset",
     "ExecutionFilter",
     "ExecutionRecord",
     "ExecutionStatus",
@@ -19,12 +20,21 @@ __all__ = [
     "StepRecord",
     "TriggerKind",
     "Verdict",
+    "WriteGate",
     "__version__",
+    "plan_change",
+    "read_changeset",
+    "read_check",
+    "read_patch",
 ]
 
 if TYPE_CHECKING:
+    from executor.changes.document import read_changeset
+    from executor.changes.patch import read_patch
     from executor.errors import ExecutorError
+    from executor.governance.gate import WriteGate
     from executor.host.executor import HostExecutor
+    from executor.models.change import Changeset
     from executor.models.execution import (
         ExecutionFilter,
         ExecutionRecord,
@@ -34,9 +44,12 @@ if TYPE_CHECKING:
         TriggerKind,
         Verdict,
     )
+    from executor.planner.commands import read_check
+    from executor.planner.planner import plan_change
     from executor.storage.store import ExecutionStore
 
 _HOME = {
+    "Changeset": "executor.models.change",
     "ExecutionFilter": "executor.models.execution",
     "ExecutionRecord": "executor.models.execution",
     "ExecutionStatus": "executor.models.execution",
@@ -47,6 +60,11 @@ _HOME = {
     "StepRecord": "executor.models.execution",
     "TriggerKind": "executor.models.execution",
     "Verdict": "executor.models.execution",
+    "WriteGate": "executor.governance.gate",
+    "plan_change": "executor.planner.planner",
+    "read_changeset": "executor.changes.document",
+    "read_check": "executor.planner.commands",
+    "read_patch": "executor.changes.patch",
 }
 
 

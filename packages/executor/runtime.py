@@ -189,7 +189,7 @@ class Runtime:
         Ends what was approved and not run in time, too.
         """
         self.host.cancel_expired()
-        return self.host.recover_abandoned(wait_seconds=wait_seconds)
+        return self.host.recover(wait_seconds=wait_seconds)
 
     def collector(
         self, *, keep_days: int | None = None, keep_count: int | None = None, all_workspaces: bool = False

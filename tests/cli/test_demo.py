@@ -24,17 +24,20 @@ def empty(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "here", {"TMPDIR": str(tmp_path / "temporary")})
 
 
-def test_the_demo_shows_success_rollback_retry_repair_and_refusal(empty: Repository) -> None:
+def test_the_demo_shows_every_kind_of_trigger_success_rollback_and_refusal(empty: Repository) -> None:
     Path(empty.environ["TMPDIR"]).mkdir()
 
     result = empty.run("demo", "--no-serve")
 
     assert result.code == 0, result.err
-    assert "5 executions, each as told." in result.out
-    tree = [line for line in result.out.splitlines() if "Add tax" in line]
-    assert "↩ rolled back" in tree[0]
-    assert tree[1].startswith("└── retry ↩ rolled back")
-    assert tree[2].startswith("    └── repair ✓ completed")
+    assert "7 executions, each as told." in result.out
+    lines = result.out.splitlines()
+    begin = next(number for number, line in enumerate(lines) if "Add tax" in line)
+    tree = lines[begin : begin + 4]
+    assert tree[0].startswith("↩ rolled back")
+    assert tree[1].startswith("├── child ✓ completed")
+    assert tree[2].startswith("└── retry ↩ rolled back")
+    assert tree[3].startswith("    └── repair ✓ completed")
     assert "✗ denied" in result.out
     assert list(empty.root.iterdir()) == []
     assert list(Path(empty.environ["TMPDIR"]).iterdir()) == []
@@ -57,7 +60,7 @@ def test_the_demo_ends_in_the_console(empty: Repository) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
 
-    assert (303, 5, 200) == (begun, len(listed), diff)
+    assert (303, 7, 200) == (begun, len(listed), diff)
     assert list(temporary.iterdir()) == []
 
 
@@ -66,8 +69,10 @@ def test_a_kept_demo_can_be_asked_about(empty: Repository) -> None:
 
     assert empty.run("demo", "--no-serve", "--directory", str(kept)).code == 0
 
-    records = empty.run("list", "--json", cwd=kept).json["executions"]
-    assert [record["trigger_kind"] for record in records] == ["agent", "repair", "retry", "agent", "agent"]
+    records = empty.run("list", "--json", "--all-workspaces", cwd=kept).json["executions"]
+    kinds = [record["trigger_kind"] for record in records]
+    assert ["agent", "scheduled", "repair", "retry", "child", "agent", "manual"] == kinds
+    assert {"agent:demo-agent"} == {r["actor"] for r in records if r["trigger_kind"] in ("agent", "child")}
     assert "with_tax" in (kept / "ledger.py").read_text()
     assert not (kept / ".git/hooks/pre-commit").exists()
     assert empty.run("demo", "--directory", str(kept)).code == 6

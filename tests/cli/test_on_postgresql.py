@@ -55,10 +55,10 @@ def test_the_demo_runs_with_one_environment_variable(tmp_path: Path, empty_postg
     result = repository.run("demo", "--no-serve", "--directory", str(tmp_path / "ledger"))
 
     assert result.code == 0, result.err
-    assert "5 executions, each as told." in result.out
+    assert "7 executions, each as told." in result.out
     assert not list(tmp_path.rglob("*.db"))
     with connected(empty_postgres_url) as connection:
-        assert connection.execute("SELECT count(*) FROM executions").fetchall() == [(5,)]
+        assert connection.execute("SELECT count(*) FROM executions").fetchall() == [(7,)]
 
 
 def test_a_change_fails_is_retried_and_told_about(ada: Repository) -> None:

@@ -68,10 +68,10 @@ def test_a_process_killed_after_any_event_leaves_before_or_after(
         assert child.returncode == -signal.SIGKILL, child.stderr
 
         with HostExecutor(repository.root) as host:
-            recovered = host.recover_abandoned()
+            recovered = host.recover()
             records = host.store.list_executions().items
             events = host.store.list_events(records[0].execution_id)
-            assert host.recover_abandoned() == []
+            assert host.recover() == []
 
         assert len(recovered) == len(records) == 1
         record = records[0]

@@ -221,7 +221,7 @@ describe("what people come for", () => {
     await page.getByRole("link", { name: /^All/ }).click();
     await page.getByRole("link", { name: /^rolled back Add tax/ }).first().click();
     await page.getByText("AssertionError: 262 != 263").first().waitFor();
-    await page.getByText("Workspace identical to before: 2 files restored and compared by hash").waitFor();
+    await page.getByText("Workspace identical to before: 3 files restored and compared by hash").waitFor();
     await page.getByRole("link", { name: /Fixed by Add tax, rounding half a cent up/ }).click();
     await page.waitForURL(new RegExp(known.repaired.execution_id));
     await page.close();

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -36,36 +36,50 @@ _GIT: Final = (
 )  # fmt: skip
 
 
+AGENT: Final = "demo-agent"
+
+
 @dataclass(frozen=True, slots=True)
 class _Chapter:
-    """One change of the demo and what it is there to show."""
+    """One change of the demo and what it is there to show. Without a patch it comes from somewhere else."""
 
     heading: str
-    patch: str
     title: str
     why: str
     trigger: str
     status: str
-    child_of_last: bool = False
+    patch: str = ""
 
 
 _SUCCEEDS: Final = _Chapter(
-    "A change that passes its tests stays.",
-    "discount.diff", "Add discounts", "customers asked for them", "agent", "completed",
+    "A person's change that passes its tests stays.",
+    "Add discounts", "customers asked for them", "manual", "completed", "discount.diff",
 )  # fmt: skip
 _FAILS: Final = _Chapter(
-    "A change that fails its tests is rolled back.",
-    "tax.diff", "Add tax", "invoices need tax", "agent", "rolled_back",
+    "An agent works in a scratch copy. What it made fails its tests and is rolled back.",
+    "Add tax", "invoices need tax", "agent", "rolled_back",
+)  # fmt: skip
+_NESTED: Final = _Chapter(
+    "", "Say in the README how tax is rounded", "", "child", "completed",
+)  # fmt: skip
+_RETRIES: Final = _Chapter(
+    "The same change again: a retry is a child of the attempt before.", "Add tax", "", "retry", "rolled_back",
 )  # fmt: skip
 _REPAIRS: Final = _Chapter(
     "A repair of the same change passes. Its parent is the attempt it repairs.",
-    "tax-repaired.diff", "Add tax, rounding half a cent up", "round() goes to the even cent", "repair",
-    "completed", child_of_last=True,
+    "Add tax, rounding half a cent up", "round() goes to the even cent", "repair", "completed",
+    "tax-repaired.diff",
+)  # fmt: skip
+_SCHEDULED: Final = _Chapter(
+    "A job that runs every night brings its change the same way.",
+    "Update the exchange rates", "they are of yesterday", "scheduled", "completed", "rates.diff",
 )  # fmt: skip
 _DENIED: Final = _Chapter(
     "A change that would plant a git hook is refused before anything is written.",
-    "hook.diff", "Skip the slow checks", "faster commits", "agent", "failed",
+    "Skip the slow checks", "faster commits", "agent", "failed", "hook.diff",
 )  # fmt: skip
+
+_Played = list[tuple[_Chapter, ExecutionRecord]]
 
 
 @click.command()
@@ -77,10 +91,10 @@ _DENIED: Final = _Chapter(
 @pass_application
 @click.pass_context
 def demo(ctx: click.Context, app: Application, directory: Path | None, no_serve: bool) -> int:
-    """Show a change that succeeds, one that fails and is repaired, and one that is refused.
+    """Show changes of a person, an agent and a nightly job that succeed, fail, are repaired or are refused.
 
-    Everything is real: a git repository, its tests, the same code that `executor run` uses. At the end the
-    console shows it, until Ctrl-C.
+    Everything is real: a git repository, its tests, the same code that `executor run` uses; the agent is a script of
+    forty lines. At the end the console shows it, until Ctrl-C.
 
     \b
     Example: executor demo --directory /tmp/ledger
@@ -111,7 +125,7 @@ def _serve(ctx: click.Context, app: Application, root: Path) -> None:
     assert isinstance(commands, click.Group)
     serve = commands.get_command(ctx, "serve")
     assert serve is not None
-    _heading(app, 7, "Look around in the console. This address works once:")
+    _heading(app, 8, "Look around in the console. This address works once:")
     ctx.invoke(serve, workspaces=(root,))
 
 
@@ -132,7 +146,7 @@ def _build(root: Path) -> None:
             raise InvalidSettings(f"git {command[0]} failed: {cause.stderr.strip()}") from cause
 
 
-def _play(app: Application, root: Path) -> list[tuple[_Chapter, ExecutionRecord]]:
+def _play(app: Application, root: Path) -> _Played:
     from executor.runtime import open_runtime
 
     # The demo shows one family of its own, whatever runs it.
@@ -141,24 +155,31 @@ def _play(app: Application, root: Path) -> list[tuple[_Chapter, ExecutionRecord]
         environ["EXECUTOR_DATABASE_URL"] = url
     # The interpreter that runs this runs the tests, by its name alone.
     environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environ.get("PATH", os.defpath)))
-    runtime = open_runtime(root, environ=environ)
-    try:
-        played = [(_SUCCEEDS, _run(app, runtime, _SUCCEEDS, 1))]
-        failed = _run(app, runtime, _FAILS, 2)
+    with ExitStack() as opened:
+        person = opened.enter_context(closing(open_runtime(root, environ=environ)))
+        of_agent = {**environ, "EXECUTOR_AGENT": AGENT}
+        agent = opened.enter_context(closing(open_runtime(root, environ=of_agent)))
+        played: _Played = [(_SUCCEEDS, _run(app, person, _SUCCEEDS, 1))]
+        failed = _capture(app, agent, _FAILS, 2)
         played.append((_FAILS, failed))
-        _heading(app, 3, "The same change again: a retry is a child of the attempt before.")
+        within = person.store.get_execution_lineage(failed.execution_id)["descendants"]
+        played += ((_NESTED, record) for record in within)
+        _heading(app, 3, _RETRIES.heading)
         with shown(app.err, quiet=False) as progress:
-            retried = runtime.retry(failed.execution_id, observer=progress)
-        played.append((_FAILS, retried))
-        played.append((_REPAIRS, _run(app, runtime, _REPAIRS, 4, parent=retried.execution_id)))
-        played.append((_DENIED, _run(app, runtime, _DENIED, 5)))
-        _heading(app, 6, "What happened, as a tree.")
-        records = [runtime.store.get_execution(record.execution_id) or record for _, record in played]
+            retried = person.retry(failed.execution_id, observer=progress)
+        played.append((_RETRIES, retried))
+        played.append((_REPAIRS, _run(app, person, _REPAIRS, 4, parent=retried.execution_id)))
+        played.append((_SCHEDULED, _run(app, person, _SCHEDULED, 5)))
+        played.append((_DENIED, _run(app, agent, _DENIED, 6)))
+        _heading(app, 7, "What happened, as trees: each change below the one that caused it.")
+        records = [person.store.get_execution(record.execution_id) or record for _, record in played]
         for tree in forest(records):
             app.print(tree)
-    finally:
-        runtime.close()
     return [(chapter, record) for (chapter, _), record in zip(played, records, strict=True)]
+
+
+def _check() -> str:
+    return f"{shlex.quote(Path(sys.executable).name)} -m unittest --quiet"
 
 
 def _run(
@@ -169,7 +190,7 @@ def _run(
         (FILES / "changes" / chapter.patch).read_bytes(),
         kind="patch",
         origin=runtime.origin(trigger=chapter.trigger, parent=parent),
-        verify=[f"{shlex.quote(Path(sys.executable).name)} -m unittest --quiet"],
+        verify=[_check()],
         title=chapter.title,
         why=chapter.why,
     )
@@ -179,23 +200,39 @@ def _run(
         return runtime.execute(proposal, observer=progress)
 
 
+def _capture(app: Application, runtime: Runtime, chapter: _Chapter, number: int) -> ExecutionRecord:
+    """What the agent of the repository makes of its task."""
+    _heading(app, number, chapter.heading)
+    with shown(app.err, quiet=False) as progress:
+        return runtime.capture(
+            [Path(sys.executable).name, "agent.py"],
+            origin=runtime.origin(),
+            verify=[_check()],
+            title=chapter.title,
+            why=chapter.why,
+            observer=progress,
+            on_output=progress.output if progress is not None else None,
+        )
+
+
 def _heading(app: Application, number: int, text: str) -> None:
     app.note(f"\n{number}. {text}", style="bold")
 
 
-def _tell(
-    app: Application, root: Path, records: list[tuple[_Chapter, ExecutionRecord]], *, kept: bool
-) -> bool:
+def _tell(app: Application, root: Path, records: _Played, *, kept: bool) -> bool:
     """What came out and where to go on. Whether it came out as the demo says it does."""
-    surprises = [(c, r) for c, r in records if r.status != c.status]
+    surprises = [(c, r) for c, r in records if (r.status, r.trigger_kind) != (c.status, c.trigger)]
     for chapter, record in surprises:
+        kinds = (chapter.trigger, str(record.trigger_kind))
+        expected, came_out = (
+            kinds if record.status == chapter.status else (chapter.status, status_word(record))
+        )
         app.note(
-            f"{status_icon(record)} {chapter.title}: expected {chapter.status}, came out {status_word(record)}",
-            style="red",
+            f"{status_icon(record)} {chapter.title}: expected {expected}, came out {came_out}", style="red"
         )
     if not surprises:
         app.print(f"\n{plural(len(records), 'execution')}, each as told.")
-    repaired = short_id(records[3][1].execution_id)
+    repaired = next(short_id(record.execution_id) for chapter, record in records if chapter is _REPAIRS)
     where = shlex.quote(str(root))
     if kept:
         app.print(f"Try next:\n  cd {where}\n  executor list")

@@ -963,7 +963,7 @@ class HostExecutor:
             assert record is not None
             return record
 
-    def recover_abandoned(self, *, wait_seconds: float = 0.0) -> list[Recovery]:
+    def recover(self, *, wait_seconds: float = 0.0) -> list[Recovery]:
         """Finishes or undoes what dead processes left in this state directory; returns what was done.
 
         What belongs to another workspace, or to one that stays in use for `wait_seconds`, is left for later.
