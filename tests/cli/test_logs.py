@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,26 +61,70 @@ def test_a_log_that_was_cut_short_in_the_folder_is_read_from_the_database(
     assert "AssertionError" in before
 
 
+@contextmanager
+def running(repository: Repository, check: str, until: bytes) -> Iterator[subprocess.Popen[str]]:
+    """An execution whose check has printed `until`; killed at the end of the block if it still runs."""
+    with repository.start("run", "--patch", "-", "--verify", check) as process:
+        assert process.stdin is not None
+        process.stdin.write(GOOD_PATCH)
+        process.stdin.close()
+        executions = repository.root / ".executor" / "executions"
+        while not any(until in log.read_bytes() for log in executions.glob(f"*/{LOG}")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_what_a_killed_check_had_printed_is_kept(repository: Repository) -> None:
     """The next command puts the workspace in order and the log into the database."""
-    process = repository.start("run", "--patch", "-", "--verify", "sh -c 'echo so far; sleep 60'")
-    assert process.stdin is not None
-    process.stdin.write(GOOD_PATCH)
-    process.stdin.close()
-    executions = repository.root / ".executor" / "executions"
-    while not any(b"so far" in log.read_bytes() for log in executions.glob(f"*/{LOG}")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    for stream in (process.stdout, process.stderr):
-        assert stream is not None
-        stream.close()
+    with running(repository, "sh -c 'echo so far; sleep 60'", b"so far"):
+        pass
 
     assert repository.run("recover").code == 0
 
-    shutil.rmtree(executions)
+    shutil.rmtree(folder(repository))
     assert "so far" == text_of(repository)
+
+
+def test_a_log_is_followed_until_its_execution_has_ended(repository: Repository, tmp_path: Path) -> None:
+    """What is there, then what comes, each once; nothing in it reaches the terminal as a command."""
+    check = (
+        r"""sh -c 'printf "first\nbefore\n"; while [ ! -e ../go ]; do sleep 0.02; done; printf "\033last"'"""
+    )
+    with (
+        running(repository, check, b"before") as process,
+        repository.start("logs", "@last", "--follow", "--tail", "1") as following,
+    ):
+        assert following.stdout is not None
+        begun = following.stdout.readline()
+        (tmp_path / "go").touch()
+        rest, told = following.communicate(timeout=60)
+        process.wait()
+
+    assert ("before\n", "\\x1blast\n", 0) == (begun, rest, following.returncode), told
+    assert "completed" in told
+    again = repository.run("logs", "@last", "--follow", "--step", "4")
+    assert ("first\nbefore\n\\x1blast\n", 0) == (again.out, again.code)
+    assert 2 == repository.run("logs", "@last", "--follow", "--json").code
+
+
+def test_ctrl_c_ends_following_and_nothing_else(repository: Repository, tmp_path: Path) -> None:
+    check = "sh -c 'echo first; while [ ! -e ../go ]; do sleep 0.02; done'"
+    with (
+        running(repository, check, b"first") as process,
+        repository.start("logs", "@last", "--follow") as following,
+    ):
+        assert following.stdout is not None
+        assert "first\n" == following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+        following.communicate(timeout=60)
+        (tmp_path / "go").touch()
+        process.wait()
+
+    assert (130, 0) == (following.returncode, process.returncode)
 
 
 def test_a_log_that_is_nowhere_is_named(repository: Repository) -> None:

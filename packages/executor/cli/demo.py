@@ -237,7 +237,7 @@ def _tell(app: Application, root: Path, records: _Played, *, kept: bool) -> bool
     if kept:
         app.print(f"Try next:\n  cd {where}\n  executor list")
         app.print(f"  executor show {repaired}\n  executor diff {repaired}")
-        app.print("  executor logs @last-failed\n  executor stats")
+        app.print(f"  executor logs @last-failed\n  executor revert {repaired}")
     else:
         app.print(
             "Try next, in a git repository of yours:\n"

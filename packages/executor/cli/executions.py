@@ -16,6 +16,7 @@ from executor.cli.application import (
     pass_application,
     with_options,
 )
+from executor.cli.exit_codes import ExitCode
 from executor.cli.text import (
     UNDONE_ICON,
     ago,
@@ -520,19 +521,33 @@ def diff(app: Application, execution: str, all_workspaces: bool, as_json: bool) 
 @click.argument("execution", metavar="ID")
 @click.option("--step", type=int, help="Only the log of the step with this number.")
 @click.option("--tail", type=click.IntRange(min=1), help="Only the last so many lines of each log.")
+@click.option(
+    "--follow", "-f", is_flag=True, help="Go on with what comes, until the execution has ended or waits."
+)
 @all_workspaces_option
 @json_option
 @pass_application
 def logs(
-    app: Application, execution: str, step: int | None, tail: int | None, all_workspaces: bool, as_json: bool
-) -> None:
+    app: Application,
+    execution: str,
+    step: int | None,
+    tail: int | None,
+    follow: bool,
+    all_workspaces: bool,
+    as_json: bool,
+) -> int:
     """What the checks of an execution printed.
 
     \b
     Example: executor logs @last-failed --tail 40
+             executor logs @last --follow
     """
+    if follow and as_json:
+        raise click.UsageError("--follow prints text as it comes; --json is one object at the end")
     execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
     _refuse_dropped(app, execution_id)
+    if follow:
+        return _follow(app, execution_id, step, tail)
     artifacts = app.runtime.kept_artifacts(execution_id)
     steps = [
         s for s in app.store.get_execution_steps(execution_id) if s.log_ref and step in (None, s.step_num)
@@ -562,7 +577,7 @@ def logs(
                 "failing_tests": [test.to_dict() for test in failing],
             }
         )
-        return
+        return ExitCode.DONE
     _print_failing(app, failing)
     if not texts:
         app.note("no check has printed anything" if step is None else f"step {step} has no log")
@@ -575,6 +590,18 @@ def logs(
             )
         else:
             click.echo(safe(kept, keep="\n\t"))
+    return ExitCode.DONE
+
+
+def _follow(app: Application, execution_id: str, step: int | None, tail: int | None) -> int:
+    from executor.cli.follow import follow
+
+    try:
+        record = follow(app, execution_id, step=step, tail=tail)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    app.note(f"{status_icon(record)} {status_word(record)}  {record.execution_id}")
+    return ExitCode.DONE
 
 
 @click.command()

@@ -312,7 +312,7 @@ def revert(
         return show_proposal(app, proposal, as_json)
     if not as_json:
         note_checks(app, proposal)
-    with cancellable(app.note) as cancel, shown(app.err, quiet=as_json) as progress:
+    with cancellable(app.note) as cancel, shown(app.err, quiet=as_json, host=runtime.host) as progress:
         record = runtime.execute(proposal, cancel=cancel, observer=progress, wait_seconds=wait)
     return report(app, record, as_json)
 
