@@ -40,6 +40,7 @@ from executor.host.settings import (
     load_retention,
     write_defaults,
 )
+from executor.host.transcript import Transcript, check_transcript, read_transcript
 from executor.models.approval import Approval
 from executor.models.change import Changeset, FileChange
 from executor.models.decision import GovernanceDecision
@@ -87,6 +88,7 @@ class Proposal:
     origin: Origin
     # The execution it undoes.
     reverts: str | None = None
+    transcript: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +289,7 @@ class Runtime:
         environment: Sequence[str] = (),
         reports: Sequence[str] = (),
         isolate: bool | None = None,
+        transcript: str | None = None,
         title: str | None = None,
         why: str | None = None,
     ) -> Proposal | ExecutionRecord:
@@ -294,6 +297,7 @@ class Runtime:
 
         Without `verify` the planner finds what verifies the change; with `find_checks` off there is only what
         is named. `isolate` has the checks pass in a scratch copy first; None is what the settings say.
+        `transcript` is a URL, or a file of which a redacted copy will be kept.
         Returns the completed execution instead when its change is this one and still in place.
         Raises InvalidChange, UnsafePath, InvalidSettings (a check that cannot be read), InvalidPolicy and
         BaseChanged.
@@ -302,6 +306,9 @@ class Runtime:
             timeout_seconds, tuple(environment), tuple(check_report_path(path) for path in reports)
         )
         checks = [options.read(command) for command in verify]
+        told = self._transcript(transcript)
+        if told.path is not None:
+            check_transcript(told.path)
         # A policy that cannot be read comes before a change that cannot.
         _ = self.host.gate
         try:
@@ -320,8 +327,9 @@ class Runtime:
             title=title,
             why=why,
             isolate=isolate,
+            transcript_url=told.url,
         )
-        return Proposal(plan, changeset, decision, origin)
+        return Proposal(plan, changeset, decision, origin, told.path)
 
     def capture(
         self,
@@ -335,6 +343,7 @@ class Runtime:
         environment: Sequence[str] = (),
         reports: Sequence[str] = (),
         isolate: bool | None = None,
+        transcript: str | None = None,
         title: str | None = None,
         why: str | None = None,
         cancel: threading.Event | None = None,
@@ -347,6 +356,7 @@ class Runtime:
         The checks are chosen as in `propose`. Raises InvalidSettings, InvalidPolicy and what
         `HostExecutor.capture` raises.
         """
+        told = self._transcript(transcript)
         kept = CapturedCommand(
             argv=tuple(command),
             timeout_seconds=capture_timeout or DEFAULT_TIMEOUT_SECONDS,
@@ -355,6 +365,7 @@ class Runtime:
             check_timeout_seconds=timeout_seconds,
             environment=tuple(environment),
             reports=tuple(check_report_path(path) for path in reports),
+            transcript=None if told.path is None else str(told.path),
         )
         return self._capture(
             kept,
@@ -362,6 +373,7 @@ class Runtime:
             title=title,
             why=why,
             isolate=isolate,
+            transcript_url=told.url,
             cancel=cancel,
             observer=observer,
             on_output=on_output,
@@ -399,6 +411,7 @@ class Runtime:
             title=plan.title,
             why=why or plan.why,
             isolate=plan.isolate if isolate is None else isolate,
+            transcript_url=None,
             cancel=cancel,
             observer=observer,
             on_output=on_output,
@@ -413,6 +426,7 @@ class Runtime:
         title: str | None,
         why: str | None,
         isolate: bool | None,
+        transcript_url: str | None,
         cancel: threading.Event | None,
         observer: Observer | None,
         on_output: Callable[[str], None] | None,
@@ -436,6 +450,7 @@ class Runtime:
             proposed_by=origin.account,
             command=kept,
             isolate=load_isolate(self.root) if isolate is None else isolate,
+            transcript_url=transcript_url,
         )
         return self.host.capture(
             Check(name=name, argv=command.argv, timeout_seconds=command.timeout_seconds),
@@ -449,6 +464,7 @@ class Runtime:
                 title=first.title,
                 why=why,
                 isolate=first.isolate,
+                transcript_url=transcript_url,
                 first=first,
             ),
             correlation_id=origin.correlation_id,
@@ -461,7 +477,12 @@ class Runtime:
             observer=observer,
             on_output=on_output,
             wait_seconds=wait_seconds,
+            transcript=None if command.transcript is None else Path(command.transcript),
         )
+
+    def _transcript(self, text: str | None) -> Transcript:
+        """Raises InvalidSettings."""
+        return Transcript() if text is None else read_transcript(text, Path.cwd(), self.host.redact)
 
     def _judge(
         self,
@@ -474,6 +495,7 @@ class Runtime:
         title: str | None,
         why: str | None,
         isolate: bool | None,
+        transcript_url: str | None,
         first: ChangePlan | None = None,
     ) -> tuple[ChangePlan, Changeset, GovernanceDecision]:
         """`first` is the plan that is kept already, from when there was no change yet."""
@@ -505,6 +527,7 @@ class Runtime:
             command=first.command if first is not None else None,
             plan_id=first.plan_id if first is not None else None,
             isolate=load_isolate(self.root) if isolate is None else isolate,
+            transcript_url=transcript_url,
         )
         decision = gate.evaluate(plan, changeset, now=self._clock())
         return plan, changeset, decision
@@ -543,6 +566,7 @@ class Runtime:
             observer=observer,
             wait_seconds=wait_seconds,
             reverts=proposal.reverts,
+            transcript=proposal.transcript,
         )
 
     def accept(self, proposal: Proposal, *, execution_id: str | None = None) -> ExecutionRecord:

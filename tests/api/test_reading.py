@@ -381,6 +381,21 @@ class TestOne:
         assert "lines_added" not in api.get("/executions?include=steps").json()["executions"][0]
         assert (422, "invalid_request") == problem_of(api.get("/executions?include=everything"))
 
+    def test_what_an_agent_said_is_named_and_can_be_read(self, tmp_path: Path) -> None:
+        repository = Repository.calculator(tmp_path / "repository")
+        repository.write("../said", "turning it round\n")
+        url = "https://example.com/sessions/1"
+        assert 0 == repository.apply(GOOD_PATCH, "--transcript", "../said").code
+        assert 0 == repository.run("run", "--transcript", url, "--", "true").code
+        with client(repository.root) as api:
+            linked, kept = shown(api.get("/executions"))
+            sign_in(api)
+            said = api.get(f"/executions/{kept}/artifacts/transcript")
+
+            assert url == api.get(f"/executions/{linked}").json()["transcript"]
+            assert "transcript" == api.get(f"/executions/{kept}").json()["transcript"]
+        assert (200, "turning it round\n") == (said.status_code, said.text)
+
     def test_events_go_on_after_a_number_and_end_with_the_last(self, api: TestClient) -> None:
         (good, _) = shown(api.get("/executions"))
         path = f"/executions/{good}/events"

@@ -418,6 +418,9 @@ class ExecutionDetail(BaseModel):
         description="The execution that undid it, unless that was undone itself: nothing of the change is left."
     )
     artifact_path: str | None
+    transcript: str | None = Field(
+        description="What an agent said while it made the change: `transcript`, an artifact, or a URL."
+    )
     payload_dropped_at: DroppedAt = None
 
 

@@ -33,6 +33,7 @@ from executor.cli.text import (
     utc_now,
 )
 from executor.errors import ArtifactNotFound, ExecutionNotFound, InvalidFilter, PayloadDropped
+from executor.host.artifacts import TRANSCRIPT
 from executor.models.execution import (
     ExecutionFilter,
     ExecutionRecord,
@@ -255,6 +256,8 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
     tests = store.list_test_results(execution_id)
     dropped = store.get_payload_dropped(execution_id)
     reverted_by = store.list_reverted([execution_id]).get(execution_id)
+    folder = app.runtime.artifacts(execution_id)
+    transcript = TRANSCRIPT if folder.has_transcript else plan.transcript_url if plan else None
     if as_json:
         import msgspec
 
@@ -272,11 +275,14 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
                 "reverted_by": reverted_by,
                 "tests": [test.to_dict() for test in tests],
                 "artifacts": artifacts.names(),
+                "transcript": transcript,
                 "payload_dropped": dropped.to_dict() if dropped else None,
             }
         )
         return
-    _print_record(app, record, plan.why if plan else None, unresolved, _undoing(app, record, links))
+    shown = str(folder.transcript) if transcript == TRANSCRIPT else transcript
+    also = [*_undoing(app, record, links), ("transcript", shown)]
+    _print_record(app, record, plan.why if plan else None, unresolved, also)
     if dropped is not None:
         app.print(f"files and contents were dropped by gc on {local_time(dropped.timestamp)}", style="yellow")
     _print_tests(app, tests)
@@ -361,7 +367,7 @@ def _print_record(
     record: ExecutionRecord,
     why: str | None,
     unresolved: bool,
-    undoing: list[tuple[str, str | None]],
+    also: list[tuple[str, str | None]],
 ) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -376,7 +382,7 @@ def _print_record(
         ("why", why),
         ("error", f"{record.error_step or '?'}: {record.error_message}" if record.error_message else None),
         ("attention", "unresolved: no later attempt has completed" if unresolved else None),
-        *undoing,
+        *also,
         ("trigger", _trigger(record)),
         ("actor", " · ".join(filter(None, (record.actor, record.session)))),
         ("chain", record.correlation_id if record.correlation_id != record.execution_id else None),

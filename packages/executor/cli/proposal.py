@@ -93,6 +93,7 @@ def propose(app: Application, options: dict[str, Any]) -> Proposal | ExecutionRe
         environment=options["env"],
         reports=options["junit"],
         isolate=options["isolate"],
+        transcript=options.get("transcript"),
         title=options["title"],
         why=options["why"],
     )

@@ -61,6 +61,11 @@ _LONGEST_PAUSE = 3600.0
     type=click.FloatRange(min=0, min_open=True),
     help="How long COMMAND may take (3600).",
 )
+@click.option(
+    "--transcript",
+    metavar="FILE|URL",
+    help="What the agent said: a file to keep a copy of, redacted (of a command, when it has ended), or its URL.",
+)
 @click.option("--dry-run", is_flag=True, help="Show plan and decision; change and record nothing.")
 @click.option(
     "--retries",
@@ -169,6 +174,7 @@ def _capture(
             environment=options["env"],
             reports=options["junit"],
             isolate=options["isolate"],
+            transcript=options["transcript"],
             title=options["title"],
             why=options["why"],
             cancel=cancel,

@@ -33,6 +33,7 @@ STEP_LOGS: Final = "steps"
 CHANGESET: Final = "changeset.json"
 # Bytes that gave way to a rollback, for a person to look through.
 RESCUED: Final = "rescued"
+TRANSCRIPT: Final = "transcript"
 # The last thing written when the payload of an execution was dropped: the event that tells of it.
 DROPPED: Final = "dropped.json"
 
@@ -55,6 +56,15 @@ class ArtifactFolder:
     @property
     def events(self) -> Path:
         return self.path / "events.jsonl"
+
+    @property
+    def transcript(self) -> Path:
+        """What an agent said while it made the change; a file only where somebody gave one."""
+        return self.path / TRANSCRIPT
+
+    @property
+    def has_transcript(self) -> bool:
+        return self.transcript.is_file() and not self.transcript.is_symlink()
 
     def create(self) -> None:
         with reporting("create", str(self.path)):

@@ -52,6 +52,7 @@ from executor.host.recovery import Recovery, recover
 from executor.host.revert import changes_back, title_back
 from executor.host.scratch import ScratchCopy, remove_scratch
 from executor.host.settings import load_health_checks, load_linked_folders, load_policy
+from executor.host.transcript import keep_transcript, open_transcript
 from executor.host.tree import WorkspaceTree
 from executor.models.change import Changeset, changeset_checksum, sha256
 from executor.models.execution import (
@@ -75,6 +76,7 @@ from executor.storage.location import create_state_directory, resolve_workspace,
 from executor.storage.store import ExecutionStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Self
 
     from executor.models.approval import Approval
@@ -178,13 +180,15 @@ class HostExecutor:
         observer: Observer | None = None,
         wait_seconds: float = 0.0,
         reverts: str | None = None,
+        transcript: Path | None = None,
     ) -> ExecutionRecord:
         """Carries `changeset` out as planned and decided; returns the execution as it came out.
 
         What a decision does not allow is recorded and not applied. Whatever goes wrong with the change or
         its checks is in the record (`status`, `error_step`, `error_code`) and is no exception. Setting
         `cancel` stops and rolls back. `observer` gets every event as it is recorded. The lock of the
-        workspace is waited for `wait_seconds`. `reverts` is an execution whose change this one undoes.
+        workspace is waited for `wait_seconds`. `reverts` is an execution whose change this one undoes,
+        `transcript` a file of which a redacted copy is kept.
 
         Raises what recording a start raises (unknown parent, another correlation, …), ExecutionExists for
         an `execution_id` that is taken, WorkspaceUnwritable when there is no room for the artifacts,
@@ -206,6 +210,8 @@ class HostExecutor:
             wait_seconds=wait_seconds,
             reverts=reverts,
         ) as (folder, attempt):
+            if transcript is not None:
+                self._keep_transcript(folder, transcript)
             if attempt is not None:
                 attempt.run()
             return self._settled(folder.execution_id, folder)
@@ -226,12 +232,14 @@ class HostExecutor:
         observer: Observer | None = None,
         on_output: Callable[[str], None] | None = None,
         wait_seconds: float = 0.0,
+        transcript: Path | None = None,
     ) -> ExecutionRecord:
         """Runs `command` in a scratch copy and carries out what it changed, as `propose` plans and judges it.
 
         `plan` is kept until there is a change, and says how to run the command again.
         A command that fails, or whose change cannot be taken, leaves a failed execution and the workspace as
         it was; one that changes nothing a completed one. `on_output` gets what the command prints, redacted.
+        `transcript` is a file that the command leaves; a redacted copy is kept, however the command ends.
         The lock of the workspace is not held while the command runs.
 
         Raises what `execute` and `propose` raise, and InvalidSettings.
@@ -296,6 +304,8 @@ class HostExecutor:
                     raise
                 return self._settled(execution_id, folder)
             finally:
+                if transcript is not None:
+                    self._keep_transcript(folder, transcript, scratch.root)
                 scratch.remove()
             if documents is None:
                 self._end_capture(execution_id, began, recorder, None)
@@ -321,6 +331,18 @@ class HostExecutor:
                     began=began,
                 ).run()
             return self._settled(execution_id, folder)
+
+    def _keep_transcript(self, folder: ArtifactFolder, path: Path, scratch: Path | None = None) -> None:
+        """Never fails the execution: it is about the change, and this is about how it came to be."""
+        try:
+            source = open_transcript(path, workspace=self.root, scratch=scratch)
+            try:
+                keep_transcript(folder, source, self._redactor)
+            finally:
+                os.close(source)
+        except (OSError, WorkspaceUnwritable) as cause:
+            reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause
+            logger.warning("no transcript is kept: %s: %s", path, reason)
 
     def _end_capture(
         self,

@@ -33,7 +33,8 @@ class CapturedCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """A command whose changes are the change, and what was asked for around it, so that it can be run again.
 
     `masked` says that a secret of the command line is not kept. `checks` are command lines that were named; when
-    there are none and `find_checks` is set, the planner finds them. The rest is what every check has in common.
+    there are none and `find_checks` is set, the planner finds them. `transcript` is the whole path of a file that
+    the command leaves. The rest is what every check has in common.
     """
 
     argv: tuple[str, ...]
@@ -44,6 +45,7 @@ class CapturedCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     check_timeout_seconds: float | None = None
     environment: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
+    transcript: str | None = None
 
 
 class HealthKind(StrEnum):
@@ -106,6 +108,7 @@ class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
     a retry repeats. `proposed_by` is the account under which the change was proposed, also by an agent.
     `unverified` names code that no check of the plan is known to cover. `command` made the change; while it
     runs, scope and checks are empty. With `isolate` the checks have to pass in a scratch copy first.
+    `transcript_url` is where somebody can read what an agent said while it made the change.
     """
 
     plan_id: str
@@ -127,6 +130,7 @@ class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
     unverified: tuple[str, ...] = ()
     command: CapturedCommand | None = None
     isolate: bool = False
+    transcript_url: str | None = None
 
     @property
     def trigger_kinds(self) -> tuple[TriggerKind, ...]:

@@ -47,6 +47,7 @@ def plan_change(
     command: CapturedCommand | None = None,
     plan_id: str | None = None,
     isolate: bool = False,
+    transcript_url: str | None = None,
 ) -> ChangePlan:
     """The plan for `changeset`: its scope, the risk it proposes with reasons, its checks, the way back.
 
@@ -78,6 +79,7 @@ def plan_change(
         unverified=tuple(unverified),
         command=command,
         isolate=isolate,
+        transcript_url=transcript_url,
     )
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from executor.changes.render import render_diff
 from executor.errors import ArtifactNotFound, CorrelationNotFound, InvalidFilter, InvalidLimit
+from executor.host.artifacts import TRANSCRIPT
 from executor.models.execution import ExecutionFilter
 from executor.models.times import format_time, parse_time
 from executor.models.token import Scope
@@ -115,17 +116,22 @@ def get_execution(
     require(request, Scope.READ)
     found = served(request)
     record, store = found.record(execution_id), found.store
+    folder, plan = found.folder(record), store.get_plan(execution_id)
+    transcript = plan.transcript_url if plan is not None else None
+    if folder is not None and folder.has_transcript:
+        transcript = TRANSCRIPT
     return JSONAnswer(
         {
             "execution": answers.execution(record),
             "unresolved": store.is_unresolved(execution_id),
             "steps": [answers.step(step) for step in store.get_execution_steps(execution_id)],
-            "plan": answers.document(store.get_plan(execution_id)),
+            "plan": answers.document(plan),
             "decision": answers.document(store.get_decision(execution_id)),
             "approval": answers.document(store.get_approval(execution_id)),
             "links": [answers.link(link) for link in store.list_links(execution_id)],
             "reverted_by": store.list_reverted([execution_id]).get(execution_id),
             "artifact_path": record.artifact_path,
+            "transcript": transcript,
             "payload_dropped_at": found.dropped_at(execution_id),
         }
     )

@@ -196,6 +196,20 @@ function Head({ detail }: { detail: Detail }): JSX.Element {
           <strong>Why:</strong> <Text>{detail.plan.why}</Text>
         </p>
       )}
+      {detail.transcript && (
+        <p className="soft any">
+          <strong>Transcript:</strong>{" "}
+          {/^https?:\/\//.test(detail.transcript) ? (
+            <a className="link" href={detail.transcript} target="_blank" rel="noopener noreferrer">
+              <Text>{oneLine(detail.transcript, 200)}</Text>
+            </a>
+          ) : (
+            <Link className="link" to="?tab=artifacts">
+              an artifact
+            </Link>
+          )}
+        </p>
+      )}
       <div className="meta">
         <Meta icon="clock">
           <>
