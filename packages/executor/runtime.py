@@ -329,7 +329,7 @@ class Runtime:
             isolate=isolate,
             transcript_url=told.url,
         )
-        return Proposal(plan, changeset, decision, origin, told.path)
+        return Proposal(plan, changeset, decision, origin, transcript=told.path)
 
     def capture(
         self,
