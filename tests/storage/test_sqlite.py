@@ -13,6 +13,7 @@ import pytest
 
 from executor.errors import DatabaseDamaged, DatabaseUnavailable, InvalidSettings, TryAgain
 from executor.migrations.target import DatabaseTarget
+from executor.models.execution import ExecutionFilter
 from executor.storage.engine import Connection
 from executor.storage.sqlite import SqliteEngine
 from executor.storage.store import ExecutionStore
@@ -367,3 +368,28 @@ def test_a_parent_that_closes_leaves_its_child_the_log(tmp_path: Path) -> None:
         run_python(_FORK_AND_LEAVE, str(tmp_path)).strip()
     )
     assert [("ok",)] == query(tmp_path / ".executor" / "executor.db", "PRAGMA integrity_check")
+
+
+@pytest.mark.parametrize("nameless", [0, 5])
+@pytest.mark.parametrize(("named", "total"), [(2, (2, None)), (3, (3, None)), (4, (None, 3))])
+def test_rows_without_an_id_count_neither_in_a_total_nor_beyond_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    nameless: int,
+    named: int,
+    total: tuple[int | None, int | None],
+) -> None:
+    monkeypatch.setattr("executor.storage.store.TOTAL_COUNTED", 3)
+    failed = {"status": "failed"}
+    with ExecutionStore(tmp_path) as store:
+        with closing(sqlite3.connect(store.db_path, isolation_level=None)) as connection:
+            write_rows(connection, [row(f"e{n}") | failed for n in range(named)])
+            write_rows(connection, [row("") | failed | {"execution_id": None} for _ in range(nameless)])
+
+        for filter in (
+            None,
+            ExecutionFilter(status=("failed",)),
+            ExecutionFilter(status=("failed", "cancelled")),
+        ):
+            page = store.list_executions(filter, 1, with_total=True)
+            assert total == (page.total, page.total_at_least)

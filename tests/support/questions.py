@@ -11,6 +11,30 @@ from executor.storage.store import ExecutionStore
 from executor.testing.contract.lists import PARAMETERS
 from executor.testing.factories import row
 
+# Every index, and a question whose answer needs it.
+USES: Final = {
+    "idx_executions_checksum": "find_completed_by_checksum",
+    "idx_executions_correlation_id": "chain",
+    "idx_executions_parent_execution_id": "lineage",
+    "idx_executions_plan_id": "by_plan",
+    "idx_executions_risk_level": "statistics",
+    "idx_executions_run_id": "list run",
+    "idx_executions_started_at": "list",
+    "idx_executions_status": "statistics",
+    "idx_executions_status_started_at": "list status",
+    "idx_executions_trigger_kind": "list trigger",
+    "idx_executions_verdict": "statistics",
+    "idx_executions_workspace_id": "list workspace_own",
+    "idx_execution_steps_execution_id": "steps",
+    "idx_execution_steps_step_name": "count_steps",
+    "idx_execution_steps_status": "count_steps",
+    "idx_execution_events_position": "events after",
+    "idx_execution_events_dismissal": "is_unresolved",
+    "idx_execution_links_target_id": "is_unresolved",
+    "idx_approvals_correlation_id": "approvals",
+    "idx_test_results_test_id": "test history",
+}
+
 OF_ONE_FAMILY: Final = (
     *("lineage", "cut lineage", "chain", "attempt tree", "is_unresolved", "events", "links", "steps"),
     *("steps of some", "lines of some"),

@@ -202,6 +202,8 @@ def _decode_late(slot: Any) -> property:
 
 _HELD_PATHS: Final = ExecutionRecord.__dict__["affected_paths"]
 setattr(ExecutionRecord, "affected_paths", _decode_late(_HELD_PATHS))  # noqa: B010
+# What the slot holds, list or text.
+setattr(ExecutionRecord, "held_paths", _HELD_PATHS)  # noqa: B010
 
 
 @dataclass(frozen=True, slots=True)

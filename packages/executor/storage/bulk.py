@@ -281,9 +281,9 @@ class _ServerDatabase(Database):
                 copy.write_row(row)
 
     def hold(self) -> None:
-        from executor.storage.postgresql import HOLD_CONTENTS, NOTIFY, NUMBERING
+        from executor.storage.postgresql import HOLD_CONTENTS, NUMBERING
 
-        for statement in (HOLD_CONTENTS, NUMBERING, NOTIFY):
+        for statement in (HOLD_CONTENTS, NUMBERING):
             self._connection.execute(statement.encode())
 
     def run_many(self, sql: str, rows: list[Row]) -> None:

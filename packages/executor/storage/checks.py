@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from executor.errors import (
     ExecutorError,
@@ -37,6 +37,8 @@ from executor.models.text import clean_text, encodable
 from executor.models.times import format_time, parse_time
 
 _STORED_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_TIME_LENGTH: Final = len("0000-00-00T00:00:00.000000Z")
+_TIME_MARKS: Final = {4: "-", 7: "-", 10: "T", 13: ":", 16: ":", 19: ".", 26: "Z"}
 
 
 def _values(enum: type[StrEnum]) -> dict[str, str]:
@@ -149,6 +151,22 @@ def time(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidTime(name, value)
     return format_time(parse_time(value, name), name)
+
+
+def are_stored_times(values: Sequence[object]) -> bool:
+    """Whether each is text in the form that times are stored in; as one look at all of them."""
+    if set(map(type, values)) != {str}:
+        return not values
+    texts = cast("Sequence[str]", values)
+    together = "".join(texts)
+    return (
+        set(map(len, texts)) == {_TIME_LENGTH}
+        and together.isascii()
+        and all(together[at::_TIME_LENGTH] == mark * len(texts) for at, mark in _TIME_MARKS.items())
+        and "".join(
+            together[at::_TIME_LENGTH] for at in range(_TIME_LENGTH) if at not in _TIME_MARKS
+        ).isdigit()
+    )
 
 
 def imported_time(name: str, value: object) -> str:

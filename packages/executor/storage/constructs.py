@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause, Text
+from sqlalchemy import BindParameter, Boolean, ColumnElement, FromClause, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import True_
@@ -160,3 +160,26 @@ def _row_key_sqlite(key: RowKey, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(RowKey)
 def _row_key(key: RowKey, compiler: SQLCompiler, **kw: Any) -> str:
     return compiler.process(key.clause_expr.element, **kw)
+
+
+class Truth(FunctionElement[bool]):
+    """Whether a number that stands for a truth value is there and not 0.
+
+    As the engine answers soonest: SQLite has no truth values, so there it stays the number.
+    """
+
+    inherit_cache = True
+    type = Boolean()
+
+    def __init__(self, number: ColumnElement[int]) -> None:
+        super().__init__(number)
+
+
+@compiles(Truth, "sqlite")
+def _truth_sqlite(truth: Truth, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(truth.clause_expr.element, **kw)
+
+
+@compiles(Truth)
+def _truth(truth: Truth, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"coalesce({compiler.process(truth.clause_expr.element, **kw)}, 0) <> 0"

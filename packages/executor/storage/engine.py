@@ -22,7 +22,10 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """A driver's connection inside a transaction of the engine."""
+    """A driver's connection inside a transaction of the engine.
+
+    An answer is read before the next statement is run.
+    """
 
     def execute(self, text: str, parameters: Sequence[Any], /) -> Cursor: ...
     def executemany(self, text: str, rows: Iterable[Sequence[Any]], /) -> object: ...
@@ -69,6 +72,11 @@ class Engine(Protocol):
     @property
     def merges_parts(self) -> bool:
         """Whether the parts of an ordered UNION ALL are read only as far as its limit needs them."""
+        ...
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether each statement is a journey to a server, which costs more than most answers."""
         ...
 
     def query(self, statement: Bound) -> list[Row]:

@@ -295,6 +295,36 @@ def count_statement(head: str, asked: Conditions, sql: Statements, at_most: int)
     return f"SELECT count(*) FROM ({text} LIMIT {sql.MARK}) AS counted", (*values, at_most)
 
 
+def total_statement(head: str, asked: Conditions, sql: Statements, at_most: int) -> Bound:
+    """What `count_statement` answers, sooner where each part is one condition that an index answers.
+
+    Passing over rows of an index costs half of counting them. Only where somebody wrote rows without an id,
+    which do not count, does each row have to be looked at.
+    """
+    one_by_one = count_statement(head, asked, sql, at_most)
+    if any(len(part) > 1 for part in asked.parts):
+        return one_by_one
+    nameless = _selecting(head, [sql.where_nameless()])
+    parts = [_selecting(head, part) for part in asked.parts]
+    passing, passed = joined(" UNION ALL ", parts)
+    counting, counted = joined(" + ", [(f"(SELECT count(*) FROM ({text}) AS part)", v) for text, v in parts])
+    return (
+        f"SELECT CASE WHEN EXISTS ({nameless[0]}) THEN ({one_by_one[0]})"
+        f" WHEN EXISTS ({passing} LIMIT 1 OFFSET {sql.MARK}) THEN {sql.MARK} ELSE {counting} END",
+        (*nameless[1], *one_by_one[1], *passed, at_most - 1, at_most, *counted),
+    )
+
+
+def page_with_total(listing: Bound, counting: Bound, *, oldest_first: bool = False) -> Bound:
+    """Both answers in one: the total stands last in every row of the page."""
+    direction = "" if oldest_first else " DESC"
+    return (
+        f"SELECT listed.*, ({counting[0]}) AS total FROM ({listing[0]}) AS listed"
+        f" ORDER BY started_at{direction}, execution_id{direction}",
+        (*counting[1], *listing[1]),
+    )
+
+
 def group_statement(head: str, condition: Bound, columns: int) -> Bound:
     text, values = _selecting(head, [condition] if condition[0] else [])
     places = ", ".join(str(place + 1) for place in range(columns))

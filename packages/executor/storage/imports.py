@@ -1,9 +1,14 @@
-"""Executions of another database, made ready to be written many at a time."""
+"""Executions of another database, made ready to be written many at a time.
+
+A batch is looked at by the column: nearly always one look at all values together says that none of them
+needs a look of its own, which would cost many times as much.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import Any, Final
@@ -18,145 +23,224 @@ from executor.storage._statements import IMPORT_EXECUTION_PARAMETERS
 # As many as fit into the cache of the writer: an index page that does not is written several times.
 BATCH_ROWS: Final = 20_000
 
+# As many as fit into the cache of the processor.
+_LOOKED_AT: Final = 250
+
 COLUMNS: Final = IMPORT_EXECUTION_PARAMETERS
 _KNOWN: Final = frozenset(COLUMNS)
-_PLACE: Final = {name: place for place, name in enumerate(COLUMNS)}
-_READ_RECORD: Final = attrgetter(*("paths_text" if name == "affected_paths" else name for name in COLUMNS))
-
-_ID: Final = _PLACE["execution_id"]
-_CORRELATION: Final = _PLACE["correlation_id"]
-_PARENT: Final = _PLACE["parent_execution_id"]
-_TRIGGER: Final = _PLACE["trigger_kind"]
-_ATTEMPT: Final = _PLACE["attempt"]
-_PATHS: Final = _PLACE["affected_paths"]
-_STARTED: Final = _PLACE["started_at"]
-_CREATED: Final = _PLACE["created_at"]
-_WORKSPACE: Final = _PLACE["workspace_id"]
-_VERDICT: Final = _PLACE["verdict"]
-_STATUS: Final = _PLACE["status"]
-_RISK: Final = _PLACE["risk_level"]
-_DURATION: Final = _PLACE["duration_seconds"]
-_FILES: Final = _PLACE["files_changed"]
-_ERROR_STEP: Final = _PLACE["error_step"]
-_VERIFIED: Final = _PLACE["verification_passed"]
-_HEALTHY: Final = _PLACE["health_checks_passed"]
-_ROLLED_BACK: Final = _PLACE["rolled_back"]
-_OTHER_TIMES: Final = tuple((_PLACE[name], name) for name in ("ended_at", "created_at"))
+_READ_RECORD: Final = attrgetter(*("held_paths" if name == "affected_paths" else name for name in COLUMNS))
 
 _REQUIRED: Final = ("execution_id", "plan_id", "changeset_id", "decision_id", "checksum")
-_TEXT_COLUMNS: Final = (
-    *_REQUIRED,
+_OPTIONAL: Final = (
     *("artifact_path", "error_message", "error_code", "run_id", "workspace_id", "title", "actor"),
     *("base_commit", "branch", "session", "correlation_id", "parent_execution_id"),
 )
-_TEXTS: Final = tuple(_PLACE[name] for name in _TEXT_COLUMNS)
-_READ_TEXTS: Final = itemgetter(*_TEXTS)
+_FLAGS: Final = ("verification_passed", "health_checks_passed", "rolled_back")
+
+_NONE: Final = type(None)
+_TEXT: Final = frozenset({str, _NONE})
+_NUMBER: Final = frozenset({float, _NONE})
+_WHOLE: Final = frozenset({int})
+
+# What a value becomes, and what says why another is none.
+_Word = tuple[Mapping[Any, str | None], Callable[[Any], str | None]]
+_WORDS: Final[Mapping[str, _Word]] = {
+    "verdict": (checks.VERDICTS, checks.verdict),
+    "status": (checks.STATUSES, checks.status),
+    "risk_level": ({**checks.RISK_LEVELS, None: None}, checks.risk_level),
+    "error_step": ({**checks.STEPS, None: None}, checks.error_step),
+    "trigger_kind": ({**checks.TRIGGER_KINDS, None: "manual"}, checks.trigger_kind),
+}
+
+Column = Sequence[Any]
+# What a child takes over from its parent: correlation and attempt.
+Family = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """What a child takes over from its parent."""
+class Batch:
+    """Checked executions by the column, graph fields still as given."""
 
-    correlation_id: str
-    attempt: int
+    def __init__(self, rows: Sequence[ExecutionRecord | Mapping[str, Any]]) -> None:
+        """Raises what the checks raise, with nothing said of other rows."""
+        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        for first in range(0, len(rows), _LOOKED_AT):
+            for name, column in _checked(_columns(rows[first : first + _LOOKED_AT])).items():
+                self._columns[name].extend(column)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def ids(self) -> Column:
+        return self._columns["execution_id"]
+
+    def settled(
+        self, stored: Callable[[list[str]], Mapping[str, Family]], workspace_id: str
+    ) -> Iterator[tuple[Any, ...]]:
+        """The rows in the order of COLUMNS, with correlation, attempt and workspace filled in.
+
+        `stored` says what is known of parents outside the batch. Raises SelfParent, ParentNotFound,
+        CorrelationMismatch, InvalidInput for what cannot be in a graph.
+        """
+        families = self._families(stored)
+        filled = {
+            "correlation_id": map(itemgetter(0), families),
+            "attempt": map(itemgetter(1), families),
+            "workspace_id": _instead_of_none(self._columns["workspace_id"], workspace_id),
+        }
+        columns: dict[str, Iterable[Any]] = {**self._columns, **filled}
+        return zip(*(columns[name] for name in COLUMNS), strict=True)
+
+    def _families(self, stored: Callable[[list[str]], Mapping[str, Family]]) -> list[Family]:
+        ids, parents = self.ids, self._columns["parent_execution_id"]
+        correlations, kinds = self._columns["correlation_id"], self._columns["trigger_kind"]
+        place = {execution_id: number for number, execution_id in enumerate(ids)}
+        outside = sorted({parent for parent in parents if parent is not None} - place.keys())
+        known = dict(stored(outside)) if outside else {}
+        attempts = self._columns["attempt"]
+        found: list[Any] = [None] * len(ids)
+        for number in _parents_first(ids, parents, place):
+            execution_id, parent_id, given = ids[number], parents[number], correlations[number]
+            correlation_id, attempt = execution_id if given is None else given, 1
+            if parent_id is not None:
+                correlation_id, before = _family_of_parent(execution_id, parent_id, given, known)
+                attempt = before + 1 if kinds[number] in ATTEMPT_TRIGGERS else 1
+            if attempts[number] is not None:
+                attempt = attempts[number]
+            found[number] = known[execution_id] = (correlation_id, attempt)
+        return found
 
 
-def batches(rows: Iterable[ExecutionRecord | Mapping[str, Any]]) -> Iterable[list[list[Any]]]:
-    """Checked rows in the order of COLUMNS, graph fields still as given."""
+def batches(rows: Iterable[ExecutionRecord | Mapping[str, Any]]) -> Iterable[Batch]:
     remaining = iter(rows)
-    while batch := [_checked(row) for row in islice(remaining, BATCH_ROWS)]:
-        yield batch
+    while batch := list(islice(remaining, BATCH_ROWS)):
+        yield Batch(batch)
 
 
-def _checked(row: ExecutionRecord | Mapping[str, Any]) -> list[Any]:
-    """Raises what the checks raise, with nothing said of other rows."""
+def _columns(rows: Sequence[ExecutionRecord | Mapping[str, Any]]) -> Mapping[str, Column]:
+    records = [row for row in rows if type(row) is ExecutionRecord]
+    if len(records) == len(rows):
+        columns = _of_tuples(COLUMNS, map(_READ_RECORD, records))
+        if not _are_plain_paths(columns["affected_paths"]):
+            columns["affected_paths"] = [record.paths_text for record in records]
+        return columns
+    mappings = [row for row in rows if type(row) is dict]
+    names = tuple(mappings[0]) if len(mappings) == len(rows) else ()
+    if len(names) > 1 and set(map(len, mappings)) == {len(names)}:
+        # Of the same length, they may still not be alike.
+        with suppress(KeyError):
+            return _named(_of_tuples(names, map(itemgetter(*names), mappings)), len(rows))
+    return _of_tuples(COLUMNS, map(_values, rows))
+
+
+def _of_tuples(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Column]:
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
+
+
+def _named(given: Mapping[str, Column], rows: int) -> Mapping[str, Column]:
+    _refuse_unknown(given)
+    nothing = (None,) * rows
+    return {name: given.get(name, nothing) for name in COLUMNS}
+
+
+def _values(row: ExecutionRecord | Mapping[str, Any]) -> tuple[Any, ...]:
     if isinstance(row, ExecutionRecord):
-        values = list(_READ_RECORD(row))
-    elif row.keys() <= _KNOWN:
-        values = list(map(row.get, COLUMNS))
-    else:
+        return tuple(row.paths_text if name == "affected_paths" else getattr(row, name) for name in COLUMNS)
+    _refuse_unknown(row)
+    return tuple(map(row.get, COLUMNS))
+
+
+def _refuse_unknown(row: Mapping[Any, Any]) -> None:
+    if not row.keys() <= _KNOWN:
         unknown = ", ".join(sorted(map(str, row.keys() - _KNOWN)))
         raise InvalidInput(f"an execution has no {unknown}")
-    _check_texts(values)
-    values[_VERDICT] = checks.verdict(values[_VERDICT])
-    values[_STATUS] = checks.status(values[_STATUS])
-    if values[_RISK] is not None:
-        values[_RISK] = checks.risk_level(values[_RISK])
-    values[_PATHS] = _checked_paths(values[_PATHS])
-    values[_STARTED] = started = checks.imported_time("started_at", values[_STARTED])
-    for place, name in _OTHER_TIMES:
-        if values[place] is not None and values[place] != started:
-            values[place] = checks.imported_time(name, values[place])
-    if values[_CREATED] is None:
-        values[_CREATED] = started
-    if values[_DURATION] is not None:
-        values[_DURATION] = check_seconds("duration_seconds", values[_DURATION])
-    values[_FILES] = check_count("files_changed", values[_FILES] or 0)
-    values[_VERIFIED] = 1 if values[_VERIFIED] else 0
-    values[_HEALTHY] = 1 if values[_HEALTHY] else 0
-    values[_ROLLED_BACK] = 1 if values[_ROLLED_BACK] else 0
-    if values[_ERROR_STEP] is not None:
-        values[_ERROR_STEP] = checks.step_name(values[_ERROR_STEP])
-    return values
 
 
-def _check_texts(values: list[Any]) -> None:
-    texts = _READ_TEXTS(values)
-    try:
-        # One look at all of them: hardly any row has something to clean.
-        together = "".join(filter(None, texts))
-    except TypeError as cause:
-        odd = next(place for place in _TEXTS if not isinstance(values[place], str | None))
-        raise InvalidInput(f"{COLUMNS[odd]} is {values[odd]!r}; give a text") from cause
-    # The required ones come first.
-    if None in texts[: len(_REQUIRED)]:
+def _checked(given: Mapping[str, Column]) -> dict[str, Column]:
+    columns = dict(given)
+    for name in (*_REQUIRED, *_OPTIONAL):
+        columns[name] = _checked_texts(name, columns[name])
+    if not all(columns["execution_id"]):
+        raise InvalidId("execution id", "", "it is empty")
+    for name, (words, check) in _WORDS.items():
+        columns[name] = _checked_words(columns[name], words, check)
+    if not _are_plain_paths(columns["affected_paths"]):
+        columns["affected_paths"] = list(map(checks.imported_paths, columns["affected_paths"]))
+    for name in ("started_at", "ended_at", "created_at"):
+        columns[name] = _checked_times(name, columns[name], required=name == "started_at")
+    columns["created_at"] = [
+        started if created is None else created
+        for started, created in zip(columns["started_at"], columns["created_at"], strict=True)
+    ]
+    columns["duration_seconds"] = _checked_durations(columns["duration_seconds"])
+    columns["files_changed"] = _checked_counts("files_changed", _instead_of_none(columns["files_changed"], 0))
+    columns["attempt"] = _checked_counts("attempt", columns["attempt"])
+    for name in _FLAGS:
+        columns[name] = [1 if value else 0 for value in columns[name]]
+    return columns
+
+
+def _checked_texts(name: str, column: Column) -> Column:
+    kinds = set(map(type, column))
+    if name in _REQUIRED and _NONE in kinds:
         raise InvalidInput(f"an execution needs {', '.join(_REQUIRED)}")
-    if not values[_ID]:
-        raise InvalidId("execution id", values[_ID], "it is empty")
-    if "\0" in together or not together.isascii():
-        for place in _TEXTS:
-            values[place] = clean_text(values[place])
+    if not kinds <= _TEXT:
+        odd = [value for value in column if not isinstance(value, str | None)]
+        if odd:
+            raise InvalidInput(f"{name} is {odd[0]!r}; give a text")
+    if kinds == {_NONE}:
+        return column
+    together = "".join(filter(None, column))
+    if together.isascii() and "\0" not in together:
+        return column
+    return list(map(clean_text, column))
 
 
-def _checked_paths(value: Any) -> str:
-    # Text that is plainly what we write needs no decoding.
-    if isinstance(value, str) and value.isascii() and value[:2] in ('["', "[]") and "\\" not in value:
-        return value
-    return checks.imported_paths(value)
+def _checked_words(
+    column: Column, words: Mapping[Any, str | None], check: Callable[[Any], str | None]
+) -> Column:
+    try:
+        return list(map(words.__getitem__, column))
+    except (KeyError, TypeError):
+        return [words[None] if value is None and None in words else check(value) for value in column]
 
 
-def settle_families(
-    batch: list[list[Any]],
-    stored: Callable[[list[str]], Mapping[str, Family]],
-    workspace_id: str,
-) -> None:
-    """Fills in correlation, trigger, attempt and workspace, and refuses what cannot be in a graph.
+def _checked_times(name: str, column: Column, *, required: bool) -> Column:
+    given = column if required else [value for value in column if value is not None]
+    if checks.are_stored_times(given):
+        return column
+    return [
+        value if value is None and not required else checks.imported_time(name, value) for value in column
+    ]
 
-    `stored` says what is known of parents outside the batch. Raises SelfParent, ParentNotFound,
-    CorrelationMismatch, UnknownTriggerKind, InvalidInput.
-    """
-    inside = {values[_ID] for values in batch}
-    parents = {values[_PARENT] for values in batch if values[_PARENT] is not None}
-    outside = sorted(parents - inside)
-    known = dict(stored(outside)) if outside else {}
-    for values in _parents_first(batch):
-        execution_id, parent_id = values[_ID], values[_PARENT]
-        kind = "manual" if values[_TRIGGER] is None else checks.trigger_kind(values[_TRIGGER])
-        attempt = 1
-        correlation_id = values[_CORRELATION]
-        if parent_id is None:
-            correlation_id = execution_id if correlation_id is None else correlation_id
-        else:
-            family = _family_of_parent(execution_id, parent_id, correlation_id, known)
-            correlation_id = family.correlation_id
-            if kind in ATTEMPT_TRIGGERS:
-                attempt = family.attempt + 1
-        if values[_ATTEMPT] is not None:
-            attempt = check_count("attempt", values[_ATTEMPT])
-        values[_CORRELATION], values[_TRIGGER], values[_ATTEMPT] = correlation_id, kind, attempt
-        if values[_WORKSPACE] is None:
-            values[_WORKSPACE] = workspace_id
-        known[execution_id] = Family(correlation_id, attempt)
+
+def _checked_durations(column: Column) -> Column:
+    if set(map(type, column)) <= _NUMBER:
+        given = [value for value in column if value is not None]
+        if math.isfinite(sum(given)) and min(given, default=0) >= 0:
+            return column
+    return [None if value is None else check_seconds("duration_seconds", value) for value in column]
+
+
+def _checked_counts(name: str, column: Column) -> Column:
+    kinds = set(map(type, column))
+    if kinds == {_NONE} or (kinds == _WHOLE and min(column) >= 0 and max(column) < 2**63):
+        return column
+    return [None if value is None else check_count(name, value) for value in column]
+
+
+def _are_plain_paths(column: Column) -> bool:
+    """Whether each is text that is plainly what we write, and needs no decoding."""
+    if set(map(type, column)) != {str}:
+        return False
+    together = "".join(column)
+    if "\\" in together or not together.isascii():
+        return False
+    return {text[:2] for text in column} <= {'["', "[]"}
+
+
+def _instead_of_none(column: Column, value: object) -> Column:
+    return [value if given is None else given for given in column]
 
 
 def _family_of_parent(
@@ -167,36 +251,34 @@ def _family_of_parent(
     family = known.get(parent_id)
     if family is None:
         raise ParentNotFound(execution_id, parent_id)
-    if correlation_id is not None and correlation_id != family.correlation_id:
-        raise CorrelationMismatch(execution_id, correlation_id, parent_id, family.correlation_id)
+    if correlation_id is not None and correlation_id != family[0]:
+        raise CorrelationMismatch(execution_id, correlation_id, parent_id, family[0])
     return family
 
 
-def _parents_first(batch: Sequence[list[Any]]) -> Iterable[list[Any]]:
-    """The batch as it is when each parent comes before its children, else sorted so."""
-    place = {values[_ID]: index for index, values in enumerate(batch)}
-    if all(place.get(values[_PARENT], -1) <= index for index, values in enumerate(batch)):
-        return batch
-    return _sorted_by_depth(batch, place)
+def _parents_first(ids: Column, parents: Column, place: Mapping[str, int]) -> Iterable[int]:
+    """The numbers of the rows as they are when each parent comes before its children, else sorted so."""
+    numbers = range(len(parents))
+    above = [place.get(parent, -1) for parent in parents]
+    if all(map(int.__le__, above, numbers)):
+        return numbers
+    depths = _depths(ids, above)
+    return sorted(numbers, key=lambda number: (depths[number], number))
 
 
-def _sorted_by_depth(batch: Sequence[list[Any]], place: Mapping[str, int]) -> list[list[Any]]:
-    depths: dict[int, int] = {}
-    for index in range(len(batch)):
+def _depths(ids: Column, above: Sequence[int]) -> Mapping[int, int]:
+    """How many ancestors each row has within the batch, given the numbers of the parents, -1 for none."""
+    depths: dict[int, int] = {-1: -1}
+    for number in range(len(above)):
         upwards: dict[int, None] = {}
-        above: int | None = index
-        while above is not None and above not in depths:
-            if above in upwards:
-                raise InvalidInput(f"execution {batch[above][_ID]!r} is its own ancestor")
-            upwards[above] = None
-            parent = place.get(batch[above][_PARENT])
-            above = None if parent == above else parent
-        depth = -1 if above is None else depths[above]
+        at = number
+        while at not in depths:
+            if at in upwards:
+                raise InvalidInput(f"execution {ids[at]!r} is its own ancestor")
+            upwards[at] = None
+            at = -1 if above[at] == at else above[at]
+        depth = depths[at]
         for upward in reversed(upwards):
             depth += 1
             depths[upward] = depth
-    return [batch[index] for index in sorted(range(len(batch)), key=lambda index: (depths[index], index))]
-
-
-def ids_of(batch: Iterable[Sequence[Any]]) -> list[str]:
-    return [values[_ID] for values in batch]
+    return depths

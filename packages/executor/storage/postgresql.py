@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -38,22 +39,27 @@ from executor.storage import _postgresql_statements
 from executor.storage._statements import IMPORT_EXECUTION_PARAMETERS, Bound, Statements
 from executor.storage.engine import Connection, Durability, Row, Watch
 from executor.storage.pool_settings import POOL_SIZE, PoolSettings
+from executor.storage.together import Answer, Statement, send_together
 
 T = TypeVar("T")
 
-# Held from the numbering of events to the commit, so that the order of positions is the order of commits.
-NUMBERING: Final = "SELECT pg_advisory_xact_lock(5063218674)"
+# Told at the commit, without content: whoever listens reads by a cursor.
+_CHANNEL: Final = "executor_events"
+
+# The lock is held from the numbering of events to the commit, so that the order of positions is the order of
+# commits.
+NUMBERING: Final = f"SELECT pg_advisory_xact_lock(5063218674), pg_notify('{_CHANNEL}', '')"
 
 # Lets others read; waits for those who have kept contents and not committed yet.
 HOLD_CONTENTS: Final = "LOCK TABLE contents IN SHARE ROW EXCLUSIVE MODE"
 
-# Told at the commit, without content: whoever listens reads by a cursor.
-_CHANNEL: Final = "executor_events"
-NOTIFY: Final = f"NOTIFY {_CHANNEL}"
 # How often a watch says that something may have happened when nothing can tell it.
 _LOOK_SECONDS: Final = 0.25
 
 _ROWS_AT_A_TIME: Final = 500
+
+# How long a connection goes from hand to hand before the pool gets it back.
+_SPARE_SECONDS: Final = 60.0
 
 _BEGIN_WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -110,6 +116,11 @@ class _Session(psycopg.Connection[Row]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.waiting: list[Bound] = []
+        # What begins the transaction, and is not sent before there is something to do in it.
+        self._beginning: tuple[str, ...] = ()
+        # The pool it is lent by, and since when.
+        self.lender: psycopg_pool.ConnectionPool[_Session] | None = None
+        self.lent = 0.0
         self._kept: psycopg.Cursor[Row] | None = None
 
     @classmethod
@@ -132,27 +143,43 @@ class _Session(psycopg.Connection[Row]):
         return session
 
     def execute(  # type: ignore[override]
-        self, text: Any, parameters: Sequence[Any] | None = None, /, **options: Any
-    ) -> psycopg.Cursor[Row]:
+        self, text: str, parameters: Sequence[Any] = (), /
+    ) -> psycopg.Cursor[Row] | Answer:
         if self.waiting:
             self.send_waiting()
-        return _without_nul(super().execute, text, parameters, **options)
+        if self._beginning:
+            return self._send([*self._begin(), (text, parameters)])[-1]
+        return _without_nul(self.kept.execute, _encoded(text), parameters)
 
-    def rows(self, text: bytes, parameters: Sequence[Any] = ()) -> list[Row]:
-        """What one statement answers.
+    def _begin(self) -> list[Statement]:
+        beginning, self._beginning = self._beginning, ()
+        return [(statement, ()) for statement in beginning]
 
-        By a cursor that is kept: making one costs a third of what a short question does.
+    def _send(self, statements: Sequence[Statement]) -> list[Answer]:
+        """Runs them one after the other without waiting for an answer in between."""
+        with self.lock:
+            return send_together(self, statements)
+
+    @property
+    def kept(self) -> psycopg.Cursor[Row]:
+        """One cursor for all statements: making one costs a third of what a short question does.
+
+        Numbers come as they are: in decimal digits, each would have to be read.
         """
         if self._kept is None:
-            self._kept = self.cursor()
-        return _without_nul(self._kept.execute, text, parameters).fetchall()
+            self._kept = self.cursor(binary=True)
+        return self._kept
+
+    def rows(self, text: bytes, parameters: Sequence[Any] = ()) -> list[Row]:
+        """What one statement answers."""
+        return _without_nul(self.kept.execute, text, parameters).fetchall()
 
     def begin_reading(self) -> None:
-        if self._kept is None:
-            self._kept = self.cursor()
-        self._kept.execute(_BEGIN_READING)
+        self._beginning = (_BEGIN_READING,)
 
     def executemany(self, text: str, rows: Iterable[Sequence[Any]], /) -> None:
+        if self._beginning:
+            self._send(self._begin())
         if text != _postgresql_statements.IMPORT_EXECUTION:
             with self.cursor() as cursor:
                 cursor.executemany(text.encode(), rows)
@@ -163,30 +190,31 @@ class _Session(psycopg.Connection[Row]):
                 copy.write_row(row)
 
     def begin_writing(self, settings: str) -> None:
-        """Sends both at once: the answers say nothing."""
-        with self.pipeline():
-            super().execute(_BEGIN_WRITING.encode())
-            super().execute(settings.encode())
+        self._beginning = (_BEGIN_WRITING, settings)
 
     def send_waiting(self, *last: str) -> None:
-        """Appends the waiting events, and whatever is `last`, without waiting for an answer in between.
+        """Appends the waiting events, and does whatever is `last`.
 
-        The lock on the numbers of events is so held for no longer than the server itself needs.
+        The lock on the numbers of events is held for no longer than the server itself needs.
         """
         waiting, self.waiting = self.waiting, []
-        with self.pipeline():
-            super().execute(NUMBERING)
-            for text, parameters in waiting:
-                super().execute(text.encode(), parameters)
-            super().execute(NOTIFY)
-            for statement in last:
-                super().execute(statement.encode())
+        ends = [(statement, ()) for statement in last]
+        self._send([*self._begin(), (NUMBERING, ()), *waiting, *ends])
 
     def commit_work(self) -> None:
         if self.waiting:
             self.send_waiting("COMMIT")
-        else:
-            super().execute("COMMIT")
+        elif not self._beginning:
+            self.kept.execute(b"COMMIT")
+
+    def forget_work(self) -> None:
+        """What has not been sent is not sent any more."""
+        self.waiting.clear()
+        self._beginning = ()
+
+
+# The same bytes each time: the driver looks up what it knows of a statement by them.
+_encoded: Final = lru_cache(maxsize=512)(str.encode)
 
 
 def _without_nul(
@@ -257,6 +285,7 @@ class PostgresqlEngine:
     walk: Final = ""
     # It would read and sort all rows of all parts.
     merges_parts: Final = False
+    is_remote: Final = True
 
     def __init__(
         self,
@@ -281,6 +310,10 @@ class PostgresqlEngine:
         self._pool: psycopg_pool.ConnectionPool[_Session] | None = None
         self._ready: list[_Session] = []
         self._refusals: list[psycopg.Error] = []
+        # The pool has lent it and nobody uses it. Changed under `_lending`, as the number of who wait is.
+        self._spare: _Session | None = None
+        self._waiting = 0
+        self._lending = threading.Lock()
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -350,12 +383,7 @@ class PostgresqlEngine:
     @contextmanager
     def _session(self) -> Iterator[_Session]:
         """A connection outside any transaction; it is thrown away when it is left in one."""
-        pool = self._pool or self._opened_pool()
-        try:
-            session = pool.getconn()
-        except (psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as cause:
-            raise self._no_connection() from cause
-        self._refusals.clear()
+        session = self._take()
         try:
             yield session
         except psycopg.Error as cause:
@@ -365,7 +393,42 @@ class PostgresqlEngine:
         finally:
             if session.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 session.close()
-            pool.putconn(session)
+            self._give_back(session)
+
+    def _take(self) -> _Session:
+        """The spare one, which is there at once, or one of the pool, which costs as much as a short question."""
+        with self._lending:
+            session, self._spare = self._spare, None
+            if session is not None:
+                return session
+            self._waiting += 1
+        pool = self._pool or self._opened_pool()
+        try:
+            session = pool.getconn()
+        except (psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as cause:
+            raise self._no_connection() from cause
+        finally:
+            with self._lending:
+                self._waiting -= 1
+        self._refusals.clear()
+        session.lender, session.lent = pool, time.monotonic()
+        return session
+
+    def _give_back(self, session: _Session) -> None:
+        assert session.lender is not None
+        # The pool has to see it now and then: it renews the old ones.
+        in_use = not session.closed and time.monotonic() - session.lent < _SPARE_SECONDS
+        with self._lending:
+            if in_use and self._spare is None and not self._waiting and session.lender is self._pool:
+                self._spare = session
+                return
+        session.lender.putconn(session)
+
+    def _give_back_spare(self) -> None:
+        with self._lending:
+            session, self._spare = self._spare, None
+        if session is not None and session.lender is not None:
+            session.lender.putconn(session)
 
     def _no_connection(self) -> ExecutorError:
         if self._refusals:
@@ -380,7 +443,7 @@ class PostgresqlEngine:
     def query(self, statement: Bound) -> list[Row]:
         def once() -> list[Row]:
             with self._session() as session:
-                return session.rows(statement[0].encode(), statement[1])
+                return session.rows(_encoded(statement[0]), statement[1])
 
         return self._trying(once)
 
@@ -426,7 +489,6 @@ class PostgresqlEngine:
 
     def number_events(self, connection: Connection) -> None:
         connection.execute(NUMBERING, ())
-        connection.execute(NOTIFY, ())
 
     def hold_contents(self, connection: Connection) -> None:
         connection.execute(HOLD_CONTENTS, ())
@@ -458,6 +520,7 @@ class PostgresqlEngine:
 
     def _check_connections(self) -> None:
         """When one is gone, the others mostly are, too."""
+        self._give_back_spare()
         if self._pool is not None:
             with suppress(psycopg.Error):
                 self._pool.check()
@@ -497,6 +560,7 @@ class PostgresqlEngine:
             pool, self._pool = self._pool, None
             while self._ready:
                 self._ready.pop().close()
+        self._give_back_spare()
         if pool is not None:
             pool.close()
 
@@ -506,7 +570,7 @@ class PostgresqlEngine:
         Closing would say goodbye to the server in the parent's name. So the connections get a reference
         nobody gives back.
         """
-        inherited = [held for held in (self._pool, *self._ready) if held is not None]
+        inherited = [held for held in (self._pool, self._spare, *self._ready) if held is not None]
         self._forget_connections()
         if inherited:
             import ctypes
@@ -549,13 +613,13 @@ def _commit(session: _Session) -> None:
 
 def _roll_back(session: _Session) -> None:
     """Does nothing after a commit. A session that cannot even do this is thrown away by its owner."""
-    session.waiting.clear()
+    session.forget_work()
     if session.pgconn.transaction_status in (
         psycopg.pq.TransactionStatus.INTRANS,
         psycopg.pq.TransactionStatus.INERROR,
     ):
         with suppress(psycopg.Error):
-            session.execute("ROLLBACK")
+            session.kept.execute(b"ROLLBACK")
 
 
 def _passes(cause: BaseException) -> bool:

@@ -33,12 +33,15 @@ def execution(row: Row, own_workspace_id: str | None) -> ExecutionRecord:
 
 
 def executions(rows: Iterable[Row], own_workspace_id: str | None) -> list[ExecutionRecord]:
-    """Rows in the order of the record's fields; the database has no truth values and no workspace."""
+    """Rows in the order of the record's fields; a database without truth values has numbers in their place."""
     records = [ExecutionRecord(*row) for row in rows]
+    # One database answers always alike.
+    numbered = bool(records) and type(records[0].rolled_back) is not bool
     for record in records:
-        record.verification_passed = bool(record.verification_passed)
-        record.health_checks_passed = bool(record.health_checks_passed)
-        record.rolled_back = bool(record.rolled_back)
+        if numbered:
+            record.verification_passed = bool(record.verification_passed)
+            record.health_checks_passed = bool(record.health_checks_passed)
+            record.rolled_back = bool(record.rolled_back)
         if record.workspace_id is None:
             record.workspace_id = own_workspace_id
     return records

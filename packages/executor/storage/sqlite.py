@@ -86,6 +86,7 @@ class SqliteEngine:
     IntegrityError: Final = sqlite3.IntegrityError
     walk: Final = " INDEXED BY idx_executions_started_at"
     merges_parts: Final = True
+    is_remote: Final = False
 
     def __init__(
         self,

@@ -76,7 +76,7 @@ from executor.schema import (
     tokens,
     workspaces,
 )
-from executor.storage.constructs import Bytewise, CrossJoin, EndsWith, LookupJoin, OneOf, RowKey
+from executor.storage.constructs import Bytewise, CrossJoin, EndsWith, LookupJoin, OneOf, RowKey, Truth
 
 # The ledger belongs to the migrations; only the day of one entry is asked for here.
 schema_migrations: Final = table("schema_migrations", column("version", Integer), column("applied_at", Text))
@@ -129,6 +129,8 @@ DISMISSALS: Final = frozenset({"dismissed", "undismissed"})
 
 # What answers show.
 
+TRUTHS: Final = ("verification_passed", "health_checks_passed", "rolled_back")
+
 
 def effective_correlation(rows: Table | Alias = executions) -> ColumnElement[str]:
     return func.coalesce(rows.c.correlation_id, rows.c.execution_id)
@@ -141,6 +143,7 @@ def record_columns(rows: Table | Alias = executions) -> list[ColumnElement[Any]]
         "trigger_kind": func.coalesce(rows.c.trigger_kind, word(TriggerKind.MANUAL)).label("trigger_kind"),
         "attempt": func.coalesce(rows.c.attempt, ONE).label("attempt"),
         "files_changed": func.coalesce(rows.c.files_changed, literal_column("0")).label("files_changed"),
+        **{name: Truth(rows.c[name]).label(name) for name in TRUTHS},
     }
     return [shown.get(field.name, rows.c[field.name]) for field in fields(ExecutionRecord)]
 

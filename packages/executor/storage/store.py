@@ -72,7 +72,9 @@ from executor.storage.filters import (
     joined,
     list_statement,
     of_correlation,
+    page_with_total,
     sought,
+    total_statement,
 )
 from executor.storage.location import (
     DATABASE_FILE,
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from executor.models.retention import PayloadSize, PayloadState
     from executor.models.token import TokenRecord
     from executor.storage._statements import Bound, Statements
+    from executor.storage.imports import Batch
 
 LIST_LIMIT: Final = 10_000
 TOTAL_COUNTED: Final = 10_000
@@ -692,36 +695,27 @@ class ExecutionStore(ExecutionStorage):
         written = 0
         for batch in batches(rows):
             try:
-                self._engine.write(partial(self._import, batch=batch), partial(self._imported, batch=batch))
+                self._engine.write(partial(self._import, batch=batch), partial(self._imported, ids=batch.ids))
             except self._engine.IntegrityError as cause:
-                raise ExecutionExists(self._taken(batch), ["content"]) from cause
+                raise ExecutionExists(self._taken(batch.ids), ["content"]) from cause
             written += len(batch)
         return written
 
-    def _import(self, connection: Connection, batch: list[list[Any]]) -> bool:
-        from executor.storage.imports import Family, settle_families
-
-        def stored(ids: Sequence[str]) -> dict[str, Family]:
+    def _import(self, connection: Connection, batch: Batch) -> bool:
+        def stored(ids: Sequence[str]) -> dict[str, tuple[str, int]]:
             statement = self._sql.select_families(values=self._engine.text_list(ids))
-            return {row[0]: Family(row[1], row[2]) for row in _run(connection, statement)}
+            return {row[0]: (row[1], row[2]) for row in _run(connection, statement)}
 
-        settle_families(batch, stored, self.workspace_id)
-        connection.executemany(self._sql.IMPORT_EXECUTION, batch)
+        connection.executemany(self._sql.IMPORT_EXECUTION, batch.settled(stored, self.workspace_id))
         return True
 
-    def _imported(self, connection: Connection, batch: Sequence[Sequence[Any]]) -> bool | None:
+    def _imported(self, connection: Connection, ids: Sequence[str]) -> bool | None:
         """True when all of the batch is there: it is written whole or not at all."""
-        from executor.storage.imports import ids_of
-
-        ids = ids_of(batch)
         statement = self._sql.select_taken(values=self._engine.text_list(ids))
         return len(_run(connection, statement)) == len(ids) or None
 
-    def _taken(self, batch: Sequence[Sequence[Any]]) -> str:
-        """An id of the batch that is stored already, or stands in it twice."""
-        from executor.storage.imports import ids_of
-
-        ids = ids_of(batch)
+    def _taken(self, ids: Sequence[str]) -> str:
+        """An id of a batch that is stored already, or stands in it twice."""
         stored = self._engine.query(self._sql.select_taken(values=self._engine.text_list(ids)))
         return str(stored[0][0]) if stored else Counter(ids).most_common(1)[0][0]
 
@@ -1085,18 +1079,15 @@ class ExecutionStore(ExecutionStorage):
         question = self._question(filter, oldest_first)
         asked = self._way_to(question)
         after = None if cursor is None else decode_cursor(cursor, question.digest)
-        own = self._own_workspace_id
         statement = self._listing(
             asked, limit=limit + 1, offset=offset, after=after, oldest_first=oldest_first
         )
+        total: int | None = None
         if with_total:
-            counting = self._counting(asked)
-            found, ((total,),) = self._engine.read(
-                lambda connection: (_run(connection, statement), _run(connection, counting))
-            )
+            found, total = self._page_and_total(statement, self._counting(asked), oldest_first)
         else:
-            found, total = self._engine.query(statement), None
-        items = rows.executions(found[:limit], own)
+            found = self._engine.query(statement)
+        items = rows.executions(found[:limit], self._own_workspace_id)
         more = len(found) > limit
         last = Position(items[-1].started_at, items[-1].execution_id) if more else None
         return Page(
@@ -1126,7 +1117,19 @@ class ExecutionStore(ExecutionStorage):
         )
 
     def _counting(self, asked: Conditions) -> Bound:
-        return count_statement(self._sql.COUNT_EXECUTIONS, asked, self._sql, TOTAL_COUNTED + 1)
+        return total_statement(self._sql.COUNT_EXECUTIONS, asked, self._sql, TOTAL_COUNTED + 1)
+
+    def _page_and_total(self, listing: Bound, counting: Bound, oldest_first: bool) -> tuple[list[Row], int]:
+        """Of one moment."""
+        if self._engine.is_remote:
+            found = self._engine.query(page_with_total(listing, counting, oldest_first=oldest_first))
+            if found:
+                return [row[:-1] for row in found], found[0][-1]
+            # Without a row, nothing carries the total.
+        page, ((total,),) = self._engine.read(
+            lambda connection: (_run(connection, listing), _run(connection, counting))
+        )
+        return page, total
 
     def get_statistics(self, filter: ExecutionFilter | None = None) -> Statistics:
         asked = self._question(filter, False).asked
