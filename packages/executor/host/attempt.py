@@ -235,21 +235,29 @@ class Attempt:
                     self._undo(stopped)
                 else:
                     self._end(ExecutionStatus.COMPLETED, None)
-            except BaseException:
+            except BaseException as cause:
                 # Nothing can be recorded, or a bug: put the files back now, leave the record to recovery.
                 if self._transaction is not None:
-                    try:
-                        if not self._transaction.committed:
-                            if self._here is not None and self._here.effects is not None:
-                                self._here.effects.roll_back()
-                            else:
-                                self._transaction.rollback()
-                    finally:
-                        # Whatever that raised: a journal this process holds on to, nobody can recover.
-                        self._transaction.detach()
+                    self._put_back(self._transaction, cause)
                 raise
             if self._transaction is not None:
                 self._transaction.close()
+
+    def _put_back(self, transaction: Transaction, cause: BaseException) -> None:
+        """Undoes what was done without recording it. Raises RollbackIncomplete for what has to wait for recovery."""
+        problems: Sequence[tuple[str, str]] = ()
+        try:
+            if not transaction.committed:
+                effects = None if self._here is None else self._here.effects
+                report, others = (transaction.rollback(), []) if effects is None else effects.roll_back()
+                problems = (*report.problems, *others)
+        except WorkspaceUnwritable as error:
+            problems = ((error.path, str(error)),)
+        finally:
+            # Whatever that raised: a journal this process holds on to, nobody can recover.
+            transaction.detach()
+        if problems:
+            raise RollbackIncomplete(self._execution_id, problems) from cause
 
     # The steps.
 

@@ -192,7 +192,9 @@ class HostExecutor:
 
         Raises what recording a start raises (unknown parent, another correlation, …), ExecutionExists for
         an `execution_id` that is taken, WorkspaceUnwritable when there is no room for the artifacts,
-        and Unavailable or TryAgain when the database fails: the workspace then is as before.
+        and Unavailable or TryAgain when the database fails: the workspace then is as before, or as after when
+        all was done but the last record; the next recovery says which. RollbackIncomplete when the workspace could
+        not be put back then: the next recovery tries again.
         """
         with self._begun(
             plan,
