@@ -365,6 +365,25 @@ describe("what people come for", () => {
     await page.close();
   });
 
+  it("relatives that are not drawn: how many, and the way to them", async () => {
+    const page = await open("/ui/executions/sweep?tab=lineage");
+    const graph = page.getByRole("group", { name: /^Graph of the relatives/ });
+    // 300 children, of which 199 fit beside their parent; the first of them has one more.
+    await graph.getByRole("link", { name: "+101 more children" }).waitFor();
+    assert.equal(await page.getByRole("treeitem").count(), 200);
+    const tree = page.getByRole("tree");
+    await tree.getByRole("link", { name: "+101 more children" }).click();
+    await page.waitForURL(/near=400/);
+    await page.waitForFunction(() => document.querySelectorAll("[role=treeitem]").length > 300);
+    await page.goBack();
+    await tree.getByRole("treeitem").filter({ hasText: "Reformat part 1" }).first().scrollIntoViewIfNeeded();
+    await tree.getByRole("link", { name: "+1 more children" }).first().click();
+    await page.waitForURL(/sweep_001/);
+    // From the side of the family: its parent has more children than are drawn, and leads to them.
+    await page.getByRole("tree").getByText("Reformat part 301").waitFor();
+    await page.close();
+  });
+
   it("the server says what it is: engine, size, policy, and who may ask it", async () => {
     const page = await open("/ui/health");
     const text = (await page.locator("main").innerText()).replace(/\s+/g, " ");
