@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -50,8 +50,12 @@ async function open(path, use = context) {
 
 /** A change of one new file, as somebody makes it at a terminal. */
 function run(file, title) {
+  write(`diff --git a/${file} b/${file}\nnew file mode 100644\n--- /dev/null\n+++ b/${file}\n@@ -0,0 +1 @@\n+hello\n`, title);
+}
+
+function write(text, title) {
   const patch = join(workspace, "..", "note.diff");
-  writeFileSync(patch, `diff --git a/${file} b/${file}\nnew file mode 100644\n--- /dev/null\n+++ b/${file}\n@@ -0,0 +1 @@\n+hello\n`);
+  writeFileSync(patch, text);
   execFileSync(process.env.EXECUTOR, ["run", "--patch", patch, "--title", title, "--no-verify"], { cwd: workspace, stdio: "ignore" });
 }
 
@@ -254,7 +258,7 @@ describe("what people come for", () => {
   it("changed files are a tree: folds, filters, leads to the file, and the address keeps it", async () => {
     const page = await open(known.paths.files);
     const tree = page.getByRole("tree", { name: "Changed files" });
-    const names = async () => (await tree.getByRole("treeitem").allInnerTexts()).map((text) => text.replace(/\s+/g, " ").trim());
+    const names = async () => (await tree.getByRole("treeitem").allInnerTexts()).map((text) => text.replace(/(create|\d files?)$/, "").replace(/\s+/g, " ").trim());
     assert.deepEqual(await names(), ["docs/guide +3", "invoices.md +3", "invoices +6", "models +3", "__init__.py", "line.py +3", "views +2", "print.py +2", "__init__.py +1"]);
     await tree.locator("[tabindex='0']").focus();
     await page.keyboard.press("ArrowLeft");
@@ -351,6 +355,49 @@ describe("what people come for", () => {
     await page.getByRole("link", { name: "See what was decided before" }).click();
     await page.getByRole("link", { name: /^completed Add a Makefile/ }).click({ timeout: 20_000 });
     await page.getByText(/Approved by .*: releases need it/).waitFor();
+    await page.close();
+  });
+
+  it("who approved: two clicks", async () => {
+    const page = await open("/ui/");
+    await page.getByRole("link", { name: /^All/ }).click();
+    await page.getByRole("link", { name: /^completed Add a Makefile/ }).click();
+    await page.getByText(/Approved by .*: releases need it/).waitFor();
+    await page.close();
+  });
+
+  it("undo it: three clicks, with a confirmation that names the files", async () => {
+    const page = await open("/ui/executions?view=all");
+    await page.getByRole("link", { name: /^completed Give invoices/ }).click();
+    await page.getByRole("button", { name: "Revert" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("invoices/models/line.py", { exact: true }).waitFor();
+    const before = page.url();
+    await dialog.getByRole("button", { name: "Revert" }).click();
+    await page.waitForURL((url) => url.href !== before);
+    await page.getByText("Reverts Give invoices a package of their own").waitFor();
+    await page.locator(".badge.big[data-tone=green]").waitFor({ timeout: 20_000 });
+    assert.ok(!existsSync(join(workspace, "invoices")), "the files are gone");
+    await page.getByRole("link", { name: "Give invoices a package of their own" }).last().click();
+    await page.getByText(/Reverted by .*nothing of this change is left/).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Revert" }).count(), 0);
+    await page.getByRole("tab", { name: /Changes/ }).click();
+    await page.getByText(/^reverted by/).waitFor();
+    await page.close();
+  });
+
+  it("what was changed again is not undone, and leads to what did that", async () => {
+    run("AGAIN.md", "Write it");
+    write("diff --git a/AGAIN.md b/AGAIN.md\n--- a/AGAIN.md\n+++ b/AGAIN.md\n@@ -1 +1 @@\n-hello\n+goodbye\n", "Write it anew");
+    const page = await open("/ui/executions?view=all&q=Write%20it");
+    await page.getByRole("link", { name: /^completed Write it (?!anew)/ }).click();
+    await page.getByRole("button", { name: "Revert" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revert" }).click();
+    const alert = page.getByRole("alert");
+    await alert.getByText("Changed since: nothing was undone").waitFor();
+    await alert.getByText("AGAIN.md").waitFor();
+    await alert.getByRole("link").click();
+    await page.waitForFunction(() => document.querySelector("h1")?.textContent === "Write it anew");
     await page.close();
   });
 
