@@ -38,6 +38,7 @@ ExecutorError
 │   ├── StepEnded                      a second, different end of a step
 │   ├── BaseChanged                    a file is no longer what the changeset was made for
 │   ├── RevertConflict                 what is to be undone has been changed again since
+│   ├── CommitRefused                  git has no commit of what an execution changed
 │   ├── LockHeld                       another execution works in the workspace
 │   ├── DecisionMismatch               the decision is not about this workspace, plan or changeset
 │   ├── ApprovalVoid                   what was approved is no longer what would be done
@@ -461,6 +462,19 @@ class RevertConflict(Conflict):
             f"execution {execution_id!r} cannot be undone, nothing was changed ({shown}{more}){because}; "
             f"executor diff {execution_id} shows what it did"
         )
+
+
+class CommitRefused(Conflict):
+    """What an execution changes cannot be committed alone, or git did not take the commit. `reason` says why.
+
+    Raised before the execution, which then does not run, or after it has completed; then its change stays.
+    """
+
+    code = "commit_refused"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"no commit: {reason}")
 
 
 class LockHeld(Conflict):

@@ -62,6 +62,7 @@ from executor.storage.store import ExecutionStore
 if TYPE_CHECKING:
     from executor.changes.base import BaseEntry, BaseReader
     from executor.events.recorder import Observer
+    from executor.host.commit import CommitPlan
     from executor.host.retention import Collector
     from executor.host.transfer import Export, Import, Place
 
@@ -350,11 +351,12 @@ class Runtime:
         observer: Observer | None = None,
         on_output: Callable[[str], None] | None = None,
         wait_seconds: float = 0.0,
+        on_change: Callable[[Changeset], None] | None = None,
     ) -> ExecutionRecord:
         """Runs a command in a scratch copy; what it changed is planned, judged and carried out.
 
-        The checks are chosen as in `propose`. Raises InvalidSettings, InvalidPolicy and what
-        `HostExecutor.capture` raises.
+        The checks are chosen as in `propose`. `on_change` gets the changeset before anything is applied; what it
+        raises ends the execution. Raises InvalidSettings, InvalidPolicy and what `HostExecutor.capture` raises.
         """
         told = self._transcript(transcript)
         kept = CapturedCommand(
@@ -378,6 +380,7 @@ class Runtime:
             observer=observer,
             on_output=on_output,
             wait_seconds=wait_seconds,
+            on_change=on_change,
         )
 
     def rerun(
@@ -393,6 +396,7 @@ class Runtime:
         observer: Observer | None = None,
         on_output: Callable[[str], None] | None = None,
         wait_seconds: float = 0.0,
+        on_change: Callable[[Changeset], None] | None = None,
     ) -> ExecutionRecord:
         """Runs the command of a failed execution again, in a scratch copy of the workspace as it is now.
 
@@ -416,6 +420,7 @@ class Runtime:
             observer=observer,
             on_output=on_output,
             wait_seconds=wait_seconds,
+            on_change=on_change,
         )
 
     def _capture(
@@ -431,6 +436,7 @@ class Runtime:
         observer: Observer | None,
         on_output: Callable[[str], None] | None,
         wait_seconds: float,
+        on_change: Callable[[Changeset], None] | None,
     ) -> ExecutionRecord:
         options = _CheckOptions(command.check_timeout_seconds, command.environment, command.reports)
         checks = [options.read(text) for text in command.checks]
@@ -452,10 +458,9 @@ class Runtime:
             isolate=load_isolate(self.root) if isolate is None else isolate,
             transcript_url=transcript_url,
         )
-        return self.host.capture(
-            Check(name=name, argv=command.argv, timeout_seconds=command.timeout_seconds),
-            first,
-            lambda changes: self._judge(
+
+        def propose(changes: tuple[FileChange, ...]) -> tuple[ChangePlan, Changeset, GovernanceDecision]:
+            plan, changeset, decision = self._judge(
                 changes,
                 origin=origin,
                 options=options,
@@ -466,7 +471,15 @@ class Runtime:
                 isolate=first.isolate,
                 transcript_url=transcript_url,
                 first=first,
-            ),
+            )
+            if on_change is not None:
+                on_change(changeset)
+            return plan, changeset, decision
+
+        return self.host.capture(
+            Check(name=name, argv=command.argv, timeout_seconds=command.timeout_seconds),
+            first,
+            propose,
             correlation_id=origin.correlation_id,
             parent_execution_id=origin.parent_execution_id,
             trigger_kind=origin.trigger_kind,
@@ -634,6 +647,14 @@ class Runtime:
         if isinstance(planned, ExecutionRecord):
             return planned
         return Proposal(*planned, origin, execution_id)
+
+    def plan_commit(self) -> CommitPlan:
+        """Raises InvalidSettings."""
+        return self.host.plan_commit()
+
+    def commit(self, plan: CommitPlan, record: ExecutionRecord) -> str:
+        """Raises CommitRefused."""
+        return self.host.commit(plan, record)
 
     def run_accepted(
         self,

@@ -17,8 +17,8 @@ from pydantic import BaseModel
 from executor.models.execution import ExecutionFilter
 from executor.models.times import format_time, parse_time
 from executor.storage.store import ExecutionStore
-from executor.testing.contract.lists import CONTRADICTIONS, PARAMETERS, ROWS, random_rows
-from executor.testing.factories import as_record, finish, ids, row, start
+from executor.testing.contract.lists import CONTRADICTIONS, PARAMETERS, ROWS, random_commits, random_rows
+from executor.testing.factories import as_record, finish, ids, link_row, row, start
 from executor.testing.oracle import filtered
 from executor.testing.strategies import STRANGE_IDS
 from executor_api import schemas
@@ -55,6 +55,8 @@ class TestList:
         harness = SqliteHarness(tmp_path_factory.mktemp("filled"))
         harness.set_upgraded_at("2000-01-01 00:00:00")
         harness.write_behind(random_rows())
+        links = [link_row(link) for link in random_commits(random_rows())]
+        harness.write_behind(links, "execution_links")
         with client(harness.workspace) as opened:
             yield opened, harness
         harness.close()
@@ -80,7 +82,8 @@ class TestList:
         filter = cls.asked(harness, *names)
         stored = replace(filter, until=filter.until and format_time(parse_time(filter.until)))
         records = [as_record(values) for values in random_rows()]
-        return ids(filtered(records, stored, workspace_id=harness.store().workspace_id))
+        own, links = harness.store().workspace_id, random_commits(random_rows())
+        return ids(filtered(records, stored, workspace_id=own, links=links))
 
     def compare(self, filled: tuple[TestClient, SqliteHarness], expected: list[str], *names: str) -> None:
         api, harness = filled

@@ -69,7 +69,7 @@ class Filter(BaseModel):
     risk_level: list[_Risk] = _many("Effective risk.")
     trigger_kind: list[_Trigger] = _many("What caused the execution.")
     actor: list[Text] = _many("Who proposed it.")
-    commit: list[Text] = _many("Full id of the base commit.")
+    commit: list[Text] = _many("Full id of the git commit that was made of it.")
     path: list[Text] = _many(
         "Glob in the manner of gitignore over the affected paths.", examples=[["src/**"]]
     )

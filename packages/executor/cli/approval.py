@@ -10,7 +10,7 @@ import click
 from executor.cli.application import Application, json_option, pass_application
 from executor.cli.exit_codes import ExitCode, of_outcome
 from executor.cli.progress import shown
-from executor.cli.run import report, wait_option
+from executor.cli.run import check_commit, commit_option, report, wait_option
 from executor.cli.signals import cancellable
 from executor.cli.text import local_time, one_line, safe, short_id, status_icon, status_word
 from executor.errors import ExecutionNotFound, InvalidState
@@ -26,11 +26,18 @@ if TYPE_CHECKING:
 @click.argument("execution", metavar="ID")
 @click.option("--reason", help="Why it may run, for whoever reads the record.")
 @click.option("--no-run", is_flag=True, help="Only approve; executor wait ID --run runs it.")
+@commit_option
 @wait_option
 @json_option
 @pass_application
 def approve(
-    app: Application, execution: str, reason: str | None, no_run: bool, wait: float, as_json: bool
+    app: Application,
+    execution: str,
+    reason: str | None,
+    no_run: bool,
+    commit: bool,
+    wait: float,
+    as_json: bool,
 ) -> int:
     """Let a change run that waits for a person, and run it.
 
@@ -51,10 +58,15 @@ def approve(
     record = app.store.get_execution(execution_id)
     if record is None:
         raise ExecutionNotFound(execution_id)
+    elsewhere = record.workspace_id != runtime.workspace_id
+    if commit and (no_run or elsewhere):
+        raise click.UsageError("--commit is for what runs here and now")
+    committing = runtime.plan_commit() if commit else None
+    if committing is not None and record.awaiting_approval:
+        check_commit(app, committing, execution_id)
     if not as_json and record.awaiting_approval:
         _show_question(app, record)
     approval = runtime.approve(execution_id, reason=reason, at_terminal=_at_terminal())
-    elsewhere = record.workspace_id != runtime.workspace_id
     if no_run or elsewhere:
         _show_approval(app, approval, as_json)
         if not as_json:
@@ -63,7 +75,7 @@ def approve(
         return ExitCode.DONE
     with cancellable(app.note) as cancel, shown(app.err, quiet=as_json, host=runtime.host) as progress:
         done = runtime.resume(execution_id, cancel=cancel, observer=progress, wait_seconds=wait)
-    return report(app, done, as_json)
+    return report(app, done, as_json, committing)
 
 
 @click.command()

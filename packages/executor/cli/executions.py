@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Container
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from executor.models.decision import GovernanceDecision
 
+_FULL_ID: Final = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -76,6 +78,18 @@ def _values(
     return given
 
 
+def _commits(app: Application, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Full ids of what git knows; a full id it does not know stays as it is."""
+    found = []
+    for text in given:
+        mark, revision = text[: len(text) - len(text.removeprefix("!"))], text.removeprefix("!")
+        known = app.runtime.host.commit_named(revision)
+        if known is None and not _FULL_ID.fullmatch(revision):
+            raise InvalidFilter(f"git knows no commit {revision!r} here; give one, or a full id")
+        found.append(mark + (known or revision))
+    return tuple(found)
+
+
 filter_options = with_options(
     click.option("--status", multiple=True, help="Only this status (repeatable; !STATUS leaves it out)."),
     click.option("--verdict", multiple=True, help="Only this verdict of the gate."),
@@ -85,7 +99,11 @@ filter_options = with_options(
     click.option("--correlation", multiple=True, help="Only this correlation."),
     click.option("--run-id", multiple=True, help="Only this run."),
     click.option("--parent", multiple=True, help="Only children of this execution (full id)."),
-    click.option("--commit", multiple=True, help="Only executions that began at this commit (full id)."),
+    click.option(
+        "--commit",
+        multiple=True,
+        help="Only what became this git commit: an id, its beginning, HEAD or any other revision.",
+    ),
     click.option(
         "--path", multiple=True, help="Only executions that touched such a path (gitignore pattern)."
     ),
@@ -110,7 +128,7 @@ def _filter(app: Application, options: dict[str, Any]) -> ExecutionFilter:
         risk_level=_values(RiskLevel, options["risk"]),
         trigger_kind=_values(TriggerKind, options["trigger"]),
         actor=options["actor"],
-        commit=options["commit"],
+        commit=_commits(app, options["commit"]),
         path=options["path"],
         error_step=options["error_step"],
         q=options["query"],
@@ -298,7 +316,8 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
         _print_steps(app, steps)
     for link in links:
         if link.kind != LinkKind.REVERTS:
-            app.print(f"{short_id(link.source_id)} {link.kind} {short_id(link.target_id)}")
+            target = link.target_id[:12] if link.kind == LinkKind.COMMIT else short_id(link.target_id)
+            app.print(f"{short_id(link.source_id)} {link.kind} {safe(target)}")
     _print_next(app, record, kept=dropped is None, undone=reverted_by is not None)
 
 

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,11 @@ from executor.cli.proposal import (
 )
 from executor.cli.signals import cancellable
 from executor.cli.text import ago, duration, plural, short_id, status_icon, status_style, status_word, utc_now
+from executor.errors import CommitRefused
 from executor.models.execution import ISOLATED, ExecutionRecord, ExecutionStatus, StepName
+
+if TYPE_CHECKING:
+    from executor.host.commit import CommitPlan
 
 live_option = click.option(
     "--live/--no-live",
@@ -47,6 +51,11 @@ backoff_option = click.option(
     type=click.FloatRange(min=0, max=3600),
     default=0.0,
     help="How long to wait before another attempt, twice as long before each further one (0).",
+)
+commit_option = click.option(
+    "--commit",
+    is_flag=True,
+    help="Make a git commit of what the execution changed, and of nothing else, once it has completed.",
 )
 # No pause is longer, however often it was doubled.
 _LONGEST_PAUSE = 3600.0
@@ -75,6 +84,7 @@ _LONGEST_PAUSE = 3600.0
     help="Try again so often while it fails and is rolled back (0).",
 )
 @backoff_option
+@commit_option
 @wait_option
 @live_option
 @check_options
@@ -88,6 +98,7 @@ def run(
     dry_run: bool,
     retries: int,
     backoff: float,
+    commit: bool,
     wait: float,
     live: bool | None,
     as_json: bool,
@@ -118,15 +129,19 @@ def run(
             capture_timeout,
             retries=retries,
             backoff=backoff,
+            commit=commit,
             wait=wait,
             live=live,
             as_json=as_json,
         )
     if capture_timeout is not None:
         raise click.UsageError("--capture-timeout is for a command: executor run -- COMMAND")
+    committing = app.new_runtime.plan_commit() if commit else None
     proposal = propose(app, options)
     if isinstance(proposal, ExecutionRecord):
         return show_applied(app, proposal, as_json)
+    if committing is not None:
+        committing.check(proposal.changeset)
     if dry_run:
         return show_proposal(app, proposal, as_json)
     if not as_json:
@@ -139,7 +154,7 @@ def run(
             runtime.retry, run_id=options["run_id"], cancel=cancel, observer=progress, wait_seconds=wait
         )
         record = _again(app, record, retries, backoff, cancel, attempt)
-    code = report(app, record, as_json)
+    code = report(app, record, as_json, committing)
     return ExitCode.INTERRUPTED if _given_up(code, cancel) else code
 
 
@@ -151,6 +166,7 @@ def _capture(
     *,
     retries: int,
     backoff: float,
+    commit: bool,
     wait: float,
     live: bool | None,
     as_json: bool,
@@ -162,6 +178,7 @@ def _capture(
     if options["isolate"] and options["no_verify"]:
         raise click.UsageError("--isolate is about checks, and --no-verify asks for none")
     runtime = app.new_runtime
+    committing = runtime.plan_commit() if commit else None
     watched = shown(app.err, quiet=as_json, host=runtime.host, live=live)
     with cancellable(app.note) as cancel, watched as progress:
         record = runtime.capture(
@@ -181,6 +198,7 @@ def _capture(
             observer=progress,
             on_output=progress.output if progress is not None else None,
             wait_seconds=wait,
+            on_change=committing.check if committing is not None else None,
         )
         # A command that failed has left nothing that could be tried again.
         if record.error_step != StepName.CAPTURE:
@@ -188,7 +206,7 @@ def _capture(
                 runtime.retry, run_id=options["run_id"], cancel=cancel, observer=progress, wait_seconds=wait
             )
             record = _again(app, record, retries, backoff, cancel, attempt)
-    code = report(app, record, as_json)
+    code = report(app, record, as_json, committing)
     return ExitCode.INTERRUPTED if _given_up(code, cancel) else code
 
 
@@ -212,6 +230,7 @@ def _capture(
     help="Let the checks pass in a scratch copy first (as the attempt before).",
 )
 @backoff_option
+@commit_option
 @wait_option
 @live_option
 @check_options
@@ -224,6 +243,7 @@ def retry(
     rerun: bool,
     isolate: bool | None,
     backoff: float,
+    commit: bool,
     wait: float,
     live: bool | None,
     timeout: float | None,
@@ -246,11 +266,18 @@ def retry(
     """
     runtime = app.runtime
     execution_id = runtime.resolve(execution)
+    committing = runtime.plan_commit() if commit else None
+    if committing is not None and not rerun:
+        check_commit(app, committing, execution_id)
     watched = shown(app.err, quiet=as_json, host=runtime.host, live=live)
     with cancellable(app.note) as cancel, watched as progress:
         again = runtime.retry
         if rerun:
-            again = partial(runtime.rerun, on_output=progress.output if progress is not None else None)
+            again = partial(
+                runtime.rerun,
+                on_output=progress.output if progress is not None else None,
+                on_change=committing.check if committing is not None else None,
+            )
         attempt = partial(
             again,
             why=why,
@@ -263,7 +290,7 @@ def retry(
             wait_seconds=wait,
         )
         record = _again(app, attempt(execution_id), times - 1, backoff, cancel, attempt)
-    code = report(app, record, as_json)
+    code = report(app, record, as_json, committing)
     return ExitCode.INTERRUPTED if _given_up(code, cancel) else code
 
 
@@ -271,6 +298,7 @@ def retry(
 @click.argument("execution", metavar="ID")
 @verify_options
 @click.option("--dry-run", is_flag=True, help="Show plan and decision; change and record nothing.")
+@commit_option
 @wait_option
 @check_options
 @json_option
@@ -280,6 +308,7 @@ def revert(
     /,
     execution: str,
     dry_run: bool,
+    commit: bool,
     wait: float,
     timeout: float | None,
     env: tuple[str, ...],
@@ -303,6 +332,7 @@ def revert(
         raise click.UsageError("--verify and --no-verify contradict each other")
     runtime = app.runtime
     execution_id = runtime.resolve(execution)
+    committing = runtime.plan_commit() if commit else None
     proposal = runtime.propose_revert(
         execution_id,
         origin=runtime.origin(parent=execution_id, run_id=run_id),
@@ -314,13 +344,15 @@ def revert(
     )
     if isinstance(proposal, ExecutionRecord):
         return _show_reverted(app, execution_id, proposal, as_json)
+    if committing is not None:
+        committing.check(proposal.changeset)
     if dry_run:
         return show_proposal(app, proposal, as_json)
     if not as_json:
         note_checks(app, proposal)
     with cancellable(app.note) as cancel, shown(app.err, quiet=as_json, host=runtime.host) as progress:
         record = runtime.execute(proposal, cancel=cancel, observer=progress, wait_seconds=wait)
-    return report(app, record, as_json)
+    return report(app, record, as_json, committing)
 
 
 def _show_reverted(app: Application, execution_id: str, record: ExecutionRecord, as_json: bool) -> int:
@@ -365,11 +397,45 @@ def _given_up(code: int, cancel: threading.Event) -> bool:
     return code == ExitCode.FAILED and cancel.is_set()
 
 
-def report(app: Application, record: ExecutionRecord, as_json: bool) -> int:
+def check_commit(app: Application, committing: CommitPlan, execution_id: str) -> None:
+    """Refuses to run what is recorded and could not be committed then. Raises CommitRefused."""
+    changeset = app.store.get_changeset(execution_id)
+    if changeset is not None:
+        committing.check(changeset)
+
+
+def report(
+    app: Application, record: ExecutionRecord, as_json: bool, committing: CommitPlan | None = None
+) -> int:
+    """Says how it came out, and makes the commit that was wanted. Raises CommitRefused when there is none then."""
     code = of_outcome(record)
+    commit, refused = _committed(app, record, committing)
     if as_json:
-        app.print_json({"execution": record.to_dict(), "exit_code": int(code)})
-        return code
+        exit_code = int(code if refused is None else ExitCode.CONFLICT)
+        made = {} if committing is None else {"commit": commit}
+        app.print_json({"execution": record.to_dict(), "exit_code": exit_code, **made})
+    else:
+        _say(app, record, code, commit, waits_for_commit=committing is not None)
+    if refused is not None:
+        raise CommitRefused(f"{refused.reason}; the change itself is completed and stays") from refused
+    return code
+
+
+def _committed(
+    app: Application, record: ExecutionRecord, committing: CommitPlan | None
+) -> tuple[str | None, CommitRefused | None]:
+    """The commit of what completed, or why there is none."""
+    if committing is None or record.status != ExecutionStatus.COMPLETED or not record.files_changed:
+        return None, None
+    try:
+        return app.new_runtime.commit(committing, record), None
+    except CommitRefused as error:
+        return None, error
+
+
+def _say(
+    app: Application, record: ExecutionRecord, code: ExitCode, commit: str | None, *, waits_for_commit: bool
+) -> None:
     from rich.text import Text
 
     sys.stderr.flush()
@@ -378,12 +444,13 @@ def report(app: Application, record: ExecutionRecord, as_json: bool) -> int:
     )
     if record.status == ExecutionStatus.COMPLETED:
         summary.append(f"  {plural(record.files_changed, 'file')} changed")
+    if commit is not None:
+        summary.append(f"  commit {commit[:12]}")
     app.print(summary)
-    _advise(app, record, code)
-    return code
+    _advise(app, record, code, " --commit" if waits_for_commit else "")
 
 
-def _advise(app: Application, record: ExecutionRecord, code: ExitCode) -> None:
+def _advise(app: Application, record: ExecutionRecord, code: ExitCode, commit: str) -> None:
     end = short_id(record.execution_id)
     match code:
         case ExitCode.FAILED if (record.error_code or "").startswith(ISOLATED):
@@ -398,7 +465,7 @@ def _advise(app: Application, record: ExecutionRecord, code: ExitCode) -> None:
             app.note(f"some files could not be put back; executor show {end} names them")
         case ExitCode.NEEDS_APPROVAL:
             app.note(
-                f"a person has to decide: executor approve {end}    or: executor deny {end} --reason TEXT"
+                f"a person has to decide: executor approve {end}{commit}    or: executor deny {end} --reason TEXT"
             )
         case ExitCode.DENIED:
             app.note(f"executor show {end} says which rule and why")

@@ -17,6 +17,7 @@ from executor.errors import (
     ApprovalRefused,
     ApprovalVoid,
     BaseChanged,
+    CommitRefused,
     ExecutionExists,
     ExecutionNotFound,
     ExecutorError,
@@ -42,6 +43,7 @@ from executor.host.artifacts import ArtifactFolder
 from executor.host.attempt import DENIED, Attempt, Stopped, Surroundings
 from executor.host.cancellation import CancelRequest, forget_request, heeding, request_cancel
 from executor.host.capture import capture, capture_environment
+from executor.host.commit import CommitPlan, execution_of, find_commit
 from executor.host.environment import DATABASE, INSIDE, WORKSPACE, Link, check_environment
 from executor.host.facts import gather_facts
 from executor.host.git import git_facts
@@ -51,7 +53,7 @@ from executor.host.presence import Presence, abandoned, any_marks, clear, is_liv
 from executor.host.recovery import Recovery, recover
 from executor.host.revert import changes_back, title_back
 from executor.host.scratch import ScratchCopy, remove_scratch
-from executor.host.settings import load_health_checks, load_linked_folders, load_policy
+from executor.host.settings import load_health_checks, load_isolate, load_linked_folders, load_policy
 from executor.host.transcript import keep_transcript, open_transcript
 from executor.host.tree import WorkspaceTree
 from executor.models.change import Changeset, changeset_checksum, sha256
@@ -777,6 +779,7 @@ class HostExecutor:
             judged_as=judged_as,
             proposed_by=proposed_by,
             unverified=unverified,
+            isolate=load_isolate(self.root),
         )
         return plan, changeset, gate.evaluate(plan, changeset, now=self._clock())
 
@@ -844,6 +847,46 @@ class HostExecutor:
             with_required(checks, required, timeout_seconds=timeout_seconds, environment=environment),
             unverified,
         )
+
+    def plan_commit(self) -> CommitPlan:
+        """What has to be asked before an execution that is to end in a git commit. Raises InvalidSettings."""
+        return CommitPlan(self.tree, self._environ)
+
+    def commit(self, plan: CommitPlan, record: ExecutionRecord) -> str:
+        """Makes the git commit of a completed execution, whose changeset `plan` has checked; returns its id.
+
+        A link of the kind `commit` leads from the execution to it. Raises CommitRefused.
+        """
+        execution_id = record.execution_id
+        changeset, why = self.store.get_changeset(execution_id), self.store.get_plan(execution_id)
+        if changeset is None:
+            raise CommitRefused("the change was recorded without content")
+        folder = ArtifactFolder(self.state, execution_id)
+        folder.create()
+        commit = plan.make(record, changeset, why.why if why else None, folder.path / ".commit.index")
+        self.store.add_link(execution_id, LinkKind.COMMIT, commit)
+        return commit
+
+    def commit_named(self, text: str) -> str | None:
+        """The full id of the commit that a revision names in this repository; None when it names none.
+
+        A commit that was made of an execution whose process was then killed gets the link it lacks.
+        """
+        commit = find_commit(self.root, text, self._environ)
+        if commit is None:
+            return None
+        made_of = execution_of(self.root, commit, self._environ)
+        record = None if made_of is None else self.store.get_execution(made_of.execution_id)
+        if (
+            record is not None
+            and made_of is not None
+            and record.status == ExecutionStatus.COMPLETED
+            and record.workspace_id == self.store.workspace_id
+            and set(record.affected_paths) == made_of.paths
+            and not any(link.kind == LinkKind.COMMIT for link in self.store.list_links(record.execution_id))
+        ):
+            self.store.add_link(record.execution_id, LinkKind.COMMIT, commit)
+        return commit
 
     def approve(self, execution_id: str, *, approver: str, reason: str | None = None) -> Approval:
         """Keeps a person's word that an execution may run; `resume` runs it.

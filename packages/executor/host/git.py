@@ -46,6 +46,8 @@ _OPTIONS: Final = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "core.quotePath=false"),
+    *("-c", "i18n.commitEncoding=UTF-8"),
+    *("-c", "i18n.logOutputEncoding=UTF-8"),
 )
 _SUBMODULE_MODE: Final = 0o160000
 
@@ -96,7 +98,12 @@ class GitCommand:
     """A git command that runs while its caller does something else; `output` waits for it."""
 
     def __init__(
-        self, root: Path, *arguments: str, environ: Mapping[str, str] | None = None, feed: bytes | None = None
+        self,
+        root: Path,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        feed: bytes | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._arguments = arguments
         self._feed = feed
@@ -104,7 +111,7 @@ class GitCommand:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 ["git", *_OPTIONS, *arguments],
                 cwd=root,
-                env=git_environment(os.environ if environ is None else environ),
+                env={**git_environment(os.environ if environ is None else environ), **(variables or {})},
                 stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -154,9 +161,10 @@ def run_git(
     environ: Mapping[str, str] | None = None,
     timeout: float = TIMEOUT_SECONDS,
     feed: bytes | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The output of a git command. Raises GitFailed."""
-    with GitCommand(root, *arguments, environ=environ, feed=feed) as command:
+    """The output of a git command, which gets `variables` whatever they are. Raises GitFailed."""
+    with GitCommand(root, *arguments, environ=environ, feed=feed, variables=variables) as command:
         return command.output(timeout)
 
 

@@ -390,7 +390,8 @@ class ExecutionFilter:
 
     Each tuple holds alternatives: a row passes when its effective value equals any of them. A value that
     begins with `!` excludes instead; a row passes when its value equals none of these (a missing value
-    equals nothing, so it passes). `workspace`: ids of workspaces. `commit`: full base commit ids.
+    equals nothing, so it passes). `workspace`: ids of workspaces. `commit`: full ids of
+    the git commits made of executions.
     `path`: glob patterns in the manner of gitignore over the affected paths, any of which may match.
     `error_step`: the step that failed, whatever became of the execution.
     `q`: text that occurs in id, title, an affected path or the error message (ASCII letters match in

@@ -455,22 +455,6 @@ WHERE_ACTOR_NONE_OF: Final = 'executions.actor IS NULL OR CAST(executions.actor 
 def where_actor_none_of(*, values: str) -> Bound:
     return WHERE_ACTOR_NONE_OF, (values,)
 
-WHERE_BASE_COMMIT_IS: Final = 'executions.base_commit = ?'
-def where_base_commit_is(*, value: str) -> Bound:
-    return WHERE_BASE_COMMIT_IS, (value,)
-
-WHERE_BASE_COMMIT_ALSO_IS: Final = 'CAST(executions.base_commit AS TEXT) = ?'
-def where_base_commit_also_is(*, value: str) -> Bound:
-    return WHERE_BASE_COMMIT_ALSO_IS, (value,)
-
-WHERE_BASE_COMMIT_ONE_OF: Final = 'CAST(executions.base_commit AS TEXT) IN (SELECT value FROM json_each(?))'
-def where_base_commit_one_of(*, values: str) -> Bound:
-    return WHERE_BASE_COMMIT_ONE_OF, (values,)
-
-WHERE_BASE_COMMIT_NONE_OF: Final = 'executions.base_commit IS NULL OR CAST(executions.base_commit AS TEXT) NOT IN (SELECT value FROM json_each(?))'
-def where_base_commit_none_of(*, values: str) -> Bound:
-    return WHERE_BASE_COMMIT_NONE_OF, (values,)
-
 WHERE_ERROR_STEP_IS: Final = 'executions.error_step = ?'
 def where_error_step_is(*, value: str) -> Bound:
     return WHERE_ERROR_STEP_IS, (value,)
@@ -542,6 +526,18 @@ def where_verdict_among(*, values: str) -> Bound:
 WHERE_RISK_LEVEL_AMONG: Final = 'executions.risk_level IN (SELECT value FROM json_each(?))'
 def where_risk_level_among(*, values: str) -> Bound:
     return WHERE_RISK_LEVEL_AMONG, (values,)
+
+WHERE_COMMIT_ALSO_IS: Final = "executions.execution_id IN (SELECT execution_links.source_id  FROM execution_links  WHERE execution_links.target_id = ? AND execution_links.kind = 'commit')"
+def where_commit_also_is(*, value: str) -> Bound:
+    return WHERE_COMMIT_ALSO_IS, (value,)
+
+WHERE_COMMIT_ONE_OF: Final = "executions.execution_id IN (SELECT execution_links.source_id  FROM execution_links  WHERE execution_links.target_id IN (SELECT value FROM json_each(?)) AND execution_links.kind = 'commit')"
+def where_commit_one_of(*, values: str) -> Bound:
+    return WHERE_COMMIT_ONE_OF, (values,)
+
+WHERE_COMMIT_NONE_OF: Final = "(executions.execution_id NOT IN (SELECT execution_links.source_id  FROM execution_links  WHERE execution_links.target_id IN (SELECT value FROM json_each(?)) AND execution_links.kind = 'commit'))"
+def where_commit_none_of(*, values: str) -> Bound:
+    return WHERE_COMMIT_NONE_OF, (values,)
 
 WHERE_CORRELATION_ID_IS_OWN: Final = 'executions.correlation_id IS NULL AND executions.execution_id = ?'
 def where_correlation_id_is_own(*, value: str) -> Bound:

@@ -21,10 +21,18 @@ from executor.storage.engine import Engine
 
 _TUPLES: Final = tuple(field.name for field in fields(ExecutionFilter) if field.default == ())
 _VALUES: Final = tuple(name for name in _TUPLES if name != "path")
-_COLUMNS: Final = {"workspace": "workspace_id", "commit": "base_commit"}
+_COLUMNS: Final = {"workspace": "workspace_id"}
 
 # Filters that an index answers in order, the one that leaves the fewest rows first.
-_LEADERS: Final = ("correlation_id", "parent_execution_id", "run_id", "status", "workspace", "trigger_kind")
+_LEADERS: Final = (
+    "commit",
+    "correlation_id",
+    "parent_execution_id",
+    "run_id",
+    "status",
+    "workspace",
+    "trigger_kind",
+)
 # Filters with an index that gives their rows in no order.
 SOUGHT: Final = ("verdict", "risk_level")
 # More parts than this cost more than sorting.
@@ -117,7 +125,7 @@ def conditions(
         kinds = (sql.where_failed(), sql.where_rolled_back(), sql.where_awaiting())
         return Conditions(tuple((kind,) for kind in kinds)).with_all([*rest, sql.where_unsettled()])
     wanted, _ = _sorted_out(getattr(filter, leader))
-    parts = [part for value in wanted for part in building.parts(leader, value)]
+    parts = [building.any_of(leader, wanted)] if leader == "commit" else building.all_parts(leader, wanted)
     return Conditions(tuple((part,) for part in parts)).with_all(rest)
 
 
@@ -192,6 +200,9 @@ class _Building:
         if name == "workspace" and value == self._own:
             found.append(sql.where_workspace_id_is_missing())
         return found
+
+    def all_parts(self, name: str, values: Sequence[str]) -> list[Bound]:
+        return [part for value in values for part in self.parts(name, value)]
 
     def any_of(self, name: str, values: Sequence[str]) -> Bound:
         if len(values) == 1:

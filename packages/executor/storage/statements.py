@@ -659,6 +659,12 @@ def _is(
     }
 
 
+def _committed(commit: ColumnElement[bool]) -> Select[Any]:
+    """The executions that a commit was made of."""
+    links = execution_links.c
+    return select(links.source_id).where(commit, links.kind == word(LinkKind.COMMIT))
+
+
 def clauses() -> dict[str, ColumnElement[bool]]:
     named: dict[str, ColumnElement[bool]] = {}
     missing: dict[str, ColumnElement[Any]] = {
@@ -673,7 +679,6 @@ def clauses() -> dict[str, ColumnElement[bool]]:
         "verdict",
         "risk_level",
         "actor",
-        "base_commit",
         "error_step",
     )
     for name in (*plain, *missing):
@@ -681,6 +686,12 @@ def clauses() -> dict[str, ColumnElement[bool]]:
             named[f"{name}_{question}"] = clause
     for name in ("verdict", "risk_level"):
         named[f"{name}_among"] = OneOf(e[name], text_parameter("values"))
+    values = text_parameter("values")
+    named |= {
+        "commit_also_is": e.execution_id.in_(_committed(execution_links.c.target_id == _value())),
+        "commit_one_of": e.execution_id.in_(_committed(OneOf(execution_links.c.target_id, values))),
+        "commit_none_of": e.execution_id.not_in(_committed(OneOf(execution_links.c.target_id, values))),
+    }
     return named | {
         "correlation_id_is_own": and_(e.correlation_id.is_(None), e.execution_id == _value()),
         "trigger_kind_is_missing": e.trigger_kind.is_(None),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from executor.models.execution import ExecutionRecord
+from executor.models.execution import ExecutionRecord, LinkRecord
 from executor.storage.base import ExecutionStorage
 
 
@@ -51,6 +51,16 @@ def row(execution_id: str, **values: Any) -> dict[str, Any]:
         "trigger_kind": None,
     }
     return given | values
+
+
+def link_row(link: LinkRecord) -> dict[str, Any]:
+    """A link as it stands in the table."""
+    return {
+        "source_id": link.source_id,
+        "kind": link.kind,
+        "target_id": link.target_id,
+        "correlation_id": link.source_id,
+    }
 
 
 def as_record(values: Mapping[str, Any]) -> ExecutionRecord:

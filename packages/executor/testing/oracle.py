@@ -10,7 +10,7 @@ from typing import Any
 from pathspec import GitIgnoreSpec
 
 from executor.graph import effective, unresolved
-from executor.models.execution import ExecutionFilter, ExecutionRecord, LinkRecord
+from executor.models.execution import ExecutionFilter, ExecutionRecord, LinkKind, LinkRecord
 from executor.models.text import ascii_lower
 
 
@@ -24,6 +24,11 @@ def filtered(
     since: str = "",
 ) -> list[ExecutionRecord]:
     """The effective rows that pass, newest first."""
+    links = list(links)
+    commits: dict[str, set[str]] = {}
+    for link in links:
+        if link.kind == LinkKind.COMMIT:
+            commits.setdefault(link.source_id, set()).add(link.target_id)
     open_ends: set[str] = set()
     if filter.unresolved is not None:
         open_ends = {
@@ -32,7 +37,12 @@ def filtered(
             if unresolved(rows, row.execution_id, links=links, dismissed=dismissed, since=since)
         }
     shown = [effective(row, workspace_id) for row in rows]
-    passing = [row for row in shown if _passes(row, filter, row.execution_id in open_ends)]
+    passing = [
+        row
+        for row in shown
+        if _passes(row, filter, row.execution_id in open_ends)
+        and _allowed(filter.commit, commits.get(row.execution_id, set()).__contains__)
+    ]
     return sorted(passing, key=lambda row: (row.started_at, row.execution_id), reverse=True)
 
 
@@ -46,7 +56,6 @@ _COLUMNS = {
     "risk_level": "risk_level",
     "trigger_kind": "trigger_kind",
     "actor": "actor",
-    "commit": "base_commit",
     "error_step": "error_step",
 }
 

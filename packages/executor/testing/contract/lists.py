@@ -24,12 +24,13 @@ from executor.models.execution import (
     ExecutionFilter,
     ExecutionRecord,
     ExecutionStatus,
+    LinkRecord,
     RiskLevel,
     TriggerKind,
 )
 from executor.storage.base import ExecutionStorage
 from executor.testing.contract.base import Contract
-from executor.testing.factories import as_record, finish, ids, paths, row, start
+from executor.testing.factories import as_record, finish, ids, link_row, paths, row, start
 from executor.testing.harness import StoreHarness
 from executor.testing.oracle import filtered
 
@@ -63,6 +64,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "actor": {"actor": ("ada", "ci:nightly")},
     "actor_not": {"actor": ("!ada",)},
     "commit": {"commit": ("c" * 40,)},
+    "commits": {"commit": ("c" * 40, "e" * 40, "gone")},
     "commit_not": {"commit": ("!" + "c" * 40,)},
     "path": {"path": ("src/**/*.py", "/docs/")},
     "path_not": {"path": ("!*.py",)},
@@ -108,7 +110,7 @@ def random_rows(count: int = ROWS, seed: int = 6) -> list[dict[str, Any]]:
                 risk_level=pick.choice([None, *(level.value for level in RiskLevel)]),
                 trigger_kind=pick.choice([None, "retry", *(kind.value for kind in TriggerKind)]),
                 actor=pick.choice([None, "ada", "ci:nightly", "bob"]),
-                base_commit=pick.choice([None, "c" * 40, "d" * 40]),
+                base_commit=pick.choice([None, "a" * 40, "b" * 40]),
                 title=pick.choice([None, "Fix the build", "prefix", "Äther"]),
                 error_message=pick.choice([None, None, "cannot FiX this"]),
                 error_step=pick.choice([None, "verify", "apply"]),
@@ -129,6 +131,14 @@ def random_rows(count: int = ROWS, seed: int = 6) -> list[dict[str, Any]]:
             )
         )
     return made
+
+
+def random_commits(rows: list[dict[str, Any]], seed: int = 7) -> list[LinkRecord]:
+    """Some of the rows became a commit, some two."""
+    pick = random.Random(seed)
+    names = [values["execution_id"] for values in rows if values["execution_id"] is not None]
+    some = [(), (), ("c" * 40,), ("d" * 40,), ("c" * 40, "e" * 40)]
+    return [LinkRecord(name, "commit", commit) for name in names for commit in pick.choice(some)]
 
 
 class ListContract(Contract):
@@ -477,6 +487,7 @@ def _prepared(
     store = harness.empty()
     rows = random_rows()
     harness.write_behind(rows)
+    harness.write_behind([link_row(link) for link in random_commits(rows)], "execution_links")
     return store, {name: _filter(store, name) for name in PARAMETERS}, [as_record(values) for values in rows]
 
 
@@ -493,7 +504,12 @@ def _passing(
     store: ExecutionStorage, records: list[ExecutionRecord], filter: ExecutionFilter
 ) -> list[ExecutionRecord]:
     """What the plain filter lets pass."""
-    return filtered(records, _with_stored_times(filter), workspace_id=store.workspace_id)
+    return filtered(
+        records,
+        _with_stored_times(filter),
+        workspace_id=store.workspace_id,
+        links=random_commits(random_rows()),
+    )
 
 
 def _compare(store: ExecutionStorage, filter: ExecutionFilter, expected: list[str]) -> None:
