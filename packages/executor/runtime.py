@@ -457,6 +457,7 @@ class Runtime:
             command=kept,
             isolate=load_isolate(self.root) if isolate is None else isolate,
             transcript_url=transcript_url,
+            model=None if origin.model is None else self.host.redact(origin.model),
         )
 
         def propose(changes: tuple[FileChange, ...]) -> tuple[ChangePlan, Changeset, GovernanceDecision]:
@@ -541,6 +542,7 @@ class Runtime:
             plan_id=first.plan_id if first is not None else None,
             isolate=load_isolate(self.root) if isolate is None else isolate,
             transcript_url=transcript_url,
+            model=None if origin.model is None else self.host.redact(origin.model),
         )
         decision = gate.evaluate(plan, changeset, now=self._clock())
         return plan, changeset, decision

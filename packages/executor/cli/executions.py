@@ -299,7 +299,7 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
         )
         return
     shown = str(folder.transcript) if transcript == TRANSCRIPT else transcript
-    also = [*_undoing(app, record, links), ("transcript", shown)]
+    also = [*_undoing(app, record, links), ("model", plan.model if plan else None), ("transcript", shown)]
     _print_record(app, record, plan.why if plan else None, unresolved, also)
     if dropped is not None:
         app.print(f"files and contents were dropped by gc on {local_time(dropped.timestamp)}", style="yellow")

@@ -108,7 +108,8 @@ class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
     a retry repeats. `proposed_by` is the account under which the change was proposed, also by an agent.
     `unverified` names code that no check of the plan is known to cover. `command` made the change; while it
     runs, scope and checks are empty. With `isolate` the checks have to pass in a scratch copy first.
-    `transcript_url` is where somebody can read what an agent said while it made the change.
+    `transcript_url` is where somebody can read what an agent said while it made the change, and
+    `model` what it was told to think with.
     """
 
     plan_id: str
@@ -131,6 +132,7 @@ class ChangePlan(msgspec.Struct, frozen=True, kw_only=True):
     command: CapturedCommand | None = None
     isolate: bool = False
     transcript_url: str | None = None
+    model: str | None = None
 
     @property
     def trigger_kinds(self) -> tuple[TriggerKind, ...]:

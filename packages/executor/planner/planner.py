@@ -48,6 +48,7 @@ def plan_change(
     plan_id: str | None = None,
     isolate: bool = False,
     transcript_url: str | None = None,
+    model: str | None = None,
 ) -> ChangePlan:
     """The plan for `changeset`: its scope, the risk it proposes with reasons, its checks, the way back.
 
@@ -80,6 +81,7 @@ def plan_change(
         command=command,
         isolate=isolate,
         transcript_url=transcript_url,
+        model=model,
     )
 
 
