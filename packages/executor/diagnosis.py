@@ -18,11 +18,19 @@ from typing import Final
 
 from executor import __version__
 from executor.errors import ExecutorError, InvalidPolicy, SchemaOutdated
+from executor.host.artifacts import payload_bytes
 from executor.host.git import find_workspace
 from executor.host.journal import find_journals
 from executor.host.outbox import Outbox
 from executor.host.presence import abandoned
-from executor.host.settings import CONFIG_FILE, load_checks, load_health_checks, load_notify, load_policy
+from executor.host.settings import (
+    CONFIG_FILE,
+    load_checks,
+    load_health_checks,
+    load_notify,
+    load_policy,
+    load_retention,
+)
 from executor.migrations.facts import DatabaseFacts, facts
 from executor.migrations.inspection import Status, check, status
 from executor.migrations.target import DIRECT_URL_VARIABLE, URL_VARIABLE, DatabaseTarget
@@ -44,6 +52,8 @@ from executor.storage.pool_settings import (
 
 # With less room a change of the largest size allowed could not be backed up.
 _ROOM_NEEDED: Final = 128 * 2**20
+# From here on it is worth a word that payloads can be dropped.
+_PAYLOAD_LARGE: Final = 2**30
 # A log of writes this long has not been folded into the file for a long time.
 _LONG_LOG: Final = 2**30
 _GIT_SECONDS: Final = 10.0
@@ -95,6 +105,8 @@ class Diagnosis:
     policy: str | None = None
     policy_hash: str | None = None
     free_bytes: int | None = None
+    # Of the artifact folders, what `executor gc` may drop.
+    payload_bytes: int | None = None
     schema: Status | None = None
     database: DatabaseFacts | None = None
     settings: list[Setting] = field(default_factory=list)
@@ -122,6 +134,8 @@ def diagnose(
     _look_at_programs(found)
     _look_at_variables(found, environ)
     root = _look_at_workspace(found, start, environ)
+    if thorough and found.state is not None:
+        _look_at_payloads(found, Path(found.state))
     target = _target(found, root, environ)
     if target is not None:
         _look_at_database(found, target, environ, thorough)
@@ -204,10 +218,12 @@ def _look_at_config(found: Diagnosis, root: Path) -> None:
     source = f"{STATE_DIRECTORY}/{CONFIG_FILE}"
     try:
         notify = load_notify(root)
+        limits = dict(zip(("keep_days", "keep_count"), load_retention(root), strict=True))
         names: dict[str, list[str]] = {
             "checks": list(load_checks(root)),
             "health": [check.name for check in load_health_checks(root)],
             "notify": [*notify.on] if notify is not None else [],
+            "retention": [f"{name} = {value}" for name, value in limits.items() if value is not None],
         }
     except ExecutorError as error:
         found.wrong(error.code, str(error), f"mend {source}; without it there are no settings but defaults")
@@ -240,6 +256,21 @@ def _look_at_state(found: Diagnosis, state: Path) -> None:
     if unowned:
         found.note(
             "journal", f"changes in progress: {', '.join(unowned[:5])}", "executor list --status applying"
+        )
+
+
+def _look_at_payloads(found: Diagnosis, state: Path) -> None:
+    try:
+        found.payload_bytes = payload_bytes(state)
+    except OSError as error:
+        found.wrong("state_unreadable", f"{state}: {error}", "give this user leave to read there")
+        return
+    if found.payload_bytes >= _PAYLOAD_LARGE:
+        found.note(
+            "payload_large",
+            f"logs and contents of executions take {found.payload_bytes / 2**30:.1f} GB in {state}",
+            "executor gc --keep-days 90 --dry-run says what could go; [retention] in "
+            f"{STATE_DIRECTORY}/{CONFIG_FILE} holds defaults",
         )
 
 

@@ -420,7 +420,10 @@ class TestOne:
             sign_in(api)
             diff, plan = (api.get(path) for path in paths)
 
-        assert {"plan.json", "events.jsonl", "steps/04-verify.log"} <= {item["name"] for item in listed}
+        types = {item["name"]: item["media_type"] for item in listed}
+        assert ("application/json", "application/x-ndjson", "text/plain") == tuple(
+            types[name] for name in ("plan.json", "events.jsonl", "steps/04-verify.log")
+        )
         assert [(401, "unauthorized")] * 2 == before
         assert "+    return b + a" in diff.json()["diff"]
         assert good.startswith("exec_")
@@ -495,6 +498,7 @@ def test_what_gc_dropped_is_gone_and_the_rest_is_there(tmp_path: Path) -> None:
             events["events"][-1]["timestamp"]
         }
         assert "steps/04-verify.log" not in {item["name"] for item in listed["artifacts"]}
+        assert (True, []) == (listed["complete"], listed["missing"])
         for end in ("/diff", "/artifacts/steps/04-verify.log", "/artifacts/changeset.json"):
             assert (410, "payload_dropped") == problem_of(api.get(path + end)), end
         assert (404, "artifact_not_found") == problem_of(api.get(f"{path}/artifacts/other"))

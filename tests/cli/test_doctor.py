@@ -89,10 +89,29 @@ def test_a_broken_policy_and_a_misspelt_variable(repository: Repository) -> None
     assert "did you mean EXECUTOR_DATABASE_URL?" == findings(result)["unknown_variable"]["remedy"]
 
 
+def test_payloads_are_counted_and_gc_is_suggested_when_they_are_large(repository: Repository) -> None:
+    assert repository.apply(GOOD_PATCH).code == 0
+    small = repository.run("doctor", "--json").json
+    repository.run("gc", "--keep-count", "0")
+    none = repository.run("doctor", "--json").json
+    (folder,) = (repository.root / ".executor/executions").iterdir()
+    with (folder / "steps" / "09-verify.log").open("wb") as log:
+        log.truncate(2 << 30)
+
+    large = repository.run("doctor", "--json")
+
+    assert 0 == none["payload_bytes"] < small["payload_bytes"] < 10_000
+    assert (2 << 30, [], []) == (large.json["payload_bytes"], small["findings"], none["findings"])
+    assert (0, True) == (large.code, "executor gc" in findings(large)["payload_large"]["remedy"])
+    assert "2.1 GB in artifact folders" in repository.run("doctor").out
+    assert repository.run("doctor", "--quick", "--json").json["payload_bytes"] is None
+
+
 def test_the_settings_of_the_workspace_are_named_and_a_broken_file_is_said(repository: Repository) -> None:
     """No command line is shown: there may be a secret in it."""
     config = repository.write(
-        ".executor/config.toml", '[checks]\ntests = "pytest --token s3cret"\n[health.web]\ntcp = "h:1"\n'
+        ".executor/config.toml",
+        '[checks]\ntests = "pytest --token s3cret"\n[health.web]\ntcp = "h:1"\n[retention]\nkeep_days = 9\n',
     )
 
     result = repository.run("doctor", "--json")
@@ -101,6 +120,7 @@ def test_the_settings_of_the_workspace_are_named_and_a_broken_file_is_said(repos
     assert [
         {"name": "checks", "value": "tests", "source": ".executor/config.toml"},
         {"name": "health", "value": "web", "source": ".executor/config.toml"},
+        {"name": "retention", "value": "keep_days = 9", "source": ".executor/config.toml"},
     ] == result.json["settings"]
     assert "s3cret" not in result.out + repository.run("doctor").out
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.api import client
 from support.command import BROKEN_PATCH, GOOD_PATCH, Repository
 
 
@@ -84,3 +85,23 @@ def test_a_link_is_not_followed_and_an_unknown_id_not_found(repository: Reposito
     several = repository.run("show", "--replay", folder.name[:8])
     assert (2, "several executions" in several.err) == (several.code, True)
     assert 2 == repository.run("show", "--replay", "@last", "--all-workspaces").code
+
+
+def test_what_an_execution_should_have_and_has_not_is_named(repository: Repository) -> None:
+    """By show and over HTTP; a log that the database keeps is there."""
+    folder = folders(repository)[0]
+    assert [] == repository.run("show", folder.name, "--json").json["artifacts_missing"]
+    assert "incomplete" not in repository.run("show", folder.name).err
+    for name in ("plan.json", "execution.json", "steps/04-verify.log"):
+        (folder / name).unlink()
+    lines = (folder / "events.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "events.jsonl").write_bytes(b"".join(lines[:-1]))
+
+    shown = repository.run("show", folder.name, "--json").json
+
+    missing = ["events.jsonl", "execution.json", "plan.json"]
+    assert missing == shown["artifacts_missing"]
+    assert "artifacts are incomplete: events.jsonl, execution.json" in repository.run("show", folder.name).err
+    with client(repository.root) as api:
+        listed = api.get(f"/executions/{folder.name}/artifacts").json()
+    assert (False, missing) == (listed["complete"], listed["missing"])

@@ -467,6 +467,11 @@ class ExecutionReplay(BaseModel):
 
 class Artifact(BaseModel):
     name: str = Field(examples=["steps/04-verify.log"])
+    media_type: str = Field(
+        "application/octet-stream",
+        description="What it is, by its name; every artifact is served as plain text.",
+        examples=["text/plain"],
+    )
     size: int = Field(description="bytes")
     modified_at: str
 
@@ -476,6 +481,10 @@ class ExecutionArtifacts(BaseModel):
 
     execution_id: str
     artifacts: list[Artifact]
+    complete: bool = Field(False, description="The execution has ended and nothing is missing.")
+    missing: list[str] = Field(
+        default_factory=list, description="What it should have by now and is not there, or not whole."
+    )
     payload_dropped_at: DroppedAt = None
 
 

@@ -129,6 +129,8 @@ def _lines(found: Diagnosis) -> list[tuple[str, str]]:
     ]
     if found.free_bytes is not None:
         lines.append(("free", bytes_text(found.free_bytes)))
+    if found.payload_bytes:
+        lines.append(("payload", f"{bytes_text(found.payload_bytes)} in artifact folders"))
     if found.database is not None:
         database = found.database
         lines.append(("database", database.database))
@@ -149,6 +151,7 @@ def _as_json(found: Diagnosis) -> dict[str, Any]:
         "workspace_id": found.workspace_id,
         "state": found.state,
         "free_bytes": found.free_bytes,
+        "payload_bytes": found.payload_bytes,
         "policy": found.policy,
         "policy_hash": found.policy_hash,
         "database": None

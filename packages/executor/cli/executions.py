@@ -273,6 +273,7 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
     unresolved = store.is_unresolved(execution_id)
     tests = store.list_test_results(execution_id)
     dropped = store.get_payload_dropped(execution_id)
+    missing = artifacts.missing(record)
     reverted_by = store.list_reverted([execution_id]).get(execution_id)
     folder = app.runtime.artifacts(execution_id)
     transcript = TRANSCRIPT if folder.has_transcript else plan.transcript_url if plan else None
@@ -293,6 +294,7 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
                 "reverted_by": reverted_by,
                 "tests": [test.to_dict() for test in tests],
                 "artifacts": artifacts.names(),
+                "artifacts_missing": missing,
                 "transcript": transcript,
                 "payload_dropped": dropped.to_dict() if dropped else None,
             }
@@ -303,6 +305,8 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
     _print_record(app, record, plan.why if plan else None, unresolved, also)
     if dropped is not None:
         app.print(f"files and contents were dropped by gc on {local_time(dropped.timestamp)}", style="yellow")
+    if missing and folder.exists():
+        app.note(f"artifacts are incomplete: {safe(', '.join(missing))}", style="yellow")
     _print_tests(app, tests)
     if decision is not None:
         _print_decision(app, decision)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -41,6 +42,16 @@ DROPPED: Final = "dropped.json"
 KEPT: Final = frozenset(
     {"plan.json", "decision.json", "approval.json", "execution.json", "events.jsonl", DROPPED}
 )
+
+
+def payload_bytes(state: Path) -> int:
+    """How much the artifact folders of a state directory hold that may be dropped. Raises OSError."""
+    root = state / FOLDER
+    if not root.is_dir():
+        return 0
+    return sum(
+        size for path in root.iterdir() for _, size in ArtifactFolder(state, unquote(path.name)).payload()
+    )
 
 
 class ArtifactFolder:

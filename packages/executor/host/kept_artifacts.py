@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
 
 from executor.errors import ArtifactNotFound
+from executor.events.lines import last_seq
+from executor.host.artifacts import CHANGESET, RESCUED
 from executor.host.files import close, status_of
+from executor.models.execution import EventType, StepStatus
 from executor.models.times import parse_time
 
 if TYPE_CHECKING:
     from executor.host.artifacts import ArtifactFolder
-    from executor.models.execution import StepLog
+    from executor.models.execution import ExecutionRecord, StepLog
     from executor.storage.base import ExecutionStorage
+
+
+_MEDIA_TYPES: Final = {
+    ".json": "application/json",
+    ".jsonl": "application/x-ndjson",
+    ".log": "text/plain",
+    ".xml": "application/xml",
+}
+# The end of an execution is among its last events; what comes behind are later facts.
+_LAST_EVENTS: Final = 5
+
+
+def media_type(name: str) -> str:
+    """What an artifact is, by its name; what a rollback rescued may be anything."""
+    if name.startswith(f"{RESCUED}/"):
+        return "application/octet-stream"
+    return _MEDIA_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
 
 
 class KeptArtifacts:
@@ -41,6 +62,33 @@ class KeptArtifacts:
             if log.name not in found or found[log.name][1] != log.size:
                 found[log.name] = (log.name, log.size, parse_time(log.created_at).timestamp())
         return sorted(found.values())
+
+    def missing(self, record: ExecutionRecord) -> list[str]:
+        """Names that this execution has to have by now and that are not there, or not whole.
+
+        A process that was killed, a full disk or somebody who tidied up leaves some out. Payload that gc
+        dropped is not missing.
+        """
+        names = set(self.names())
+        dropped = self._store.get_payload_dropped(record.execution_id) is not None
+        expected = ["execution.json"] if record.ended else []
+        if self._store.get_plan(record.execution_id) is not None:
+            expected += ["plan.json", "decision.json", *(() if dropped else (CHANGESET,))]
+        if not dropped:
+            steps = self._store.get_execution_steps(record.execution_id)
+            ended = [step for step in steps if step.status != StepStatus.RUNNING]
+            expected += [step.log_ref for step in ended if step.log_ref]
+        found = {name for name in expected if name not in names}
+        if not self._has_events(record):
+            found.add("events.jsonl")
+        return sorted(found)
+
+    def _has_events(self, record: ExecutionRecord) -> bool:
+        """Whether the file goes as far as the rows did when the execution ended."""
+        last = self._store.list_events(record.execution_id, tail=_LAST_EVENTS)
+        ends = [event.seq for event in last if event.event == EventType.EXECUTION_END]
+        wanted = ends[0] if ends else 1
+        return not last or (self._folder is not None and last_seq(self._folder.events) >= wanted)
 
     def open(self, name: str) -> int:
         """A descriptor to read an artifact with. Raises ArtifactNotFound for every name that is not listed."""

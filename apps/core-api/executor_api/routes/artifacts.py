@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from executor.errors import ArtifactNotFound
+from executor.host.kept_artifacts import media_type
 from executor.host.replay import replay_folder
 from executor.models.times import format_time
 from executor.models.token import Scope
@@ -35,18 +36,22 @@ def execution_artifacts(
     """
     require(request, Scope.READ)
     found = served(request)
-    listed = found.artifacts(execution_id).listing()
+    record, kept = found.record(execution_id), found.artifacts(execution_id)
+    listed, missing = kept.listing(), kept.missing(record)
     return JSONAnswer(
         {
             "execution_id": execution_id,
             "artifacts": [
                 {
                     "name": name,
+                    "media_type": media_type(name),
                     "size": size,
                     "modified_at": format_time(datetime.fromtimestamp(modified, UTC)),
                 }
                 for name, size, modified in listed
             ],
+            "complete": record.ended and not missing,
+            "missing": missing,
             "payload_dropped_at": found.dropped_at(execution_id),
         }
     )
