@@ -90,8 +90,10 @@ def test_what_cannot_be_done_says_so(repository: Repository, tmp_path: Path) -> 
         refused = other.run("import", str(tmp_path / name))
         assert (2, True) == (refused.code, "nothing was imported" in refused.err), refused.err
     assert 0 == other.run("import", str(file)).code
-    assert 0 == other.run("gc", "--keep-count", "0", "--all-workspaces").code
-    assert 0 == other.run("import", str(file)).code
+    dropped = other.run("gc", "--keep-count", "0", "--all-workspaces")
+    assert (0, True) == (dropped.code, "of 3 executions" in dropped.out), dropped.out
+    # What was dropped here stays dropped.
+    assert "all here already" in other.run("import", str(file)).out
     (repository.root / ".executor/executor.db").rename(tmp_path / "moved.db")
     for log in (repository.root / ".executor").glob("executor.db-*"):
         log.unlink()
@@ -115,7 +117,7 @@ def test_killed_at_any_file_operation_nothing_or_all_is_there(repository: Reposi
     nth, killed = 0, 0
     while True:
         # Most are writes of one artifact after the other.
-        nth += 1 if nth < 3 else 17
+        nth += 1 if nth < 3 else 31
         other = Repository.calculator(tmp_path / f"other{nth}")
         other.run("init")
         process = other.start("import", str(case), environ=environment(Fault(nth=nth, error=None)))
@@ -129,4 +131,4 @@ def test_killed_at_any_file_operation_nothing_or_all_is_there(repository: Reposi
         assert 0 == other.run("export", broken, "--content", "--out", "back.zip").code
         assert case.read_bytes() == (other.root / "back.zip").read_bytes(), nth
 
-    assert killed > 3
+    assert killed >= 3

@@ -336,6 +336,22 @@ def test_later_facts_are_added_to_what_came_before(make: Make) -> None:
     assert not brought(target, exported(source)).changed
 
 
+def test_what_gc_dropped_here_stays_dropped(make: Make) -> None:
+    source, target = make(), make()
+    fill(source)
+    file = exported(source)
+    brought(target, file)
+    with store_of(target) as store:
+        store.drop_payloads([("e", {"artifact_count": 1})])
+    assert [None, None] == answers(target)["contents"]
+
+    again = brought(target, file)
+
+    assert not any(again.written.values())
+    assert [None, None] == answers(target)["contents"]
+    assert [] == answers(target)["logs"]
+
+
 @pytest.mark.parametrize("fails", ["executions", "execution_events", "test_results", "contents"])
 def test_an_import_that_fails_leaves_nothing(make: Make, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
     source, target = make(), make()

@@ -56,11 +56,8 @@ def gc(
     collector = app.runtime.collector(
         keep_days=keep_days, keep_count=keep_count, all_workspaces=all_workspaces
     )
-    if dry_run:
-        found = collector.look()
-    else:
-        with _counted(app) as progress:
-            found = collector.collect(progress)
+    with _counted(app) as progress:
+        found = collector.look() if dry_run else collector.collect(progress)
     if as_json:
         app.print_json(
             {

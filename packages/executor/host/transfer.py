@@ -27,13 +27,13 @@ from executor.errors import (
 )
 from executor.events.recorder import redact_value
 from executor.host.archive import Archive, ArchiveWriter, open_archive
-from executor.host.artifacts import CHANGESET, RESCUED, STEP_LOGS, ArtifactFolder
+from executor.host.artifacts import CHANGESET, KEPT, RESCUED, STEP_LOGS, ArtifactFolder
 from executor.host.presence import safe_name
 from executor.migrations import MIGRATIONS
 from executor.models.change import sha256
 from executor.models.execution import TERMINAL_STATUSES
 from executor.models.times import format_time
-from executor.schema import approvals, executions, step_logs
+from executor.schema import approvals, changesets, executions, step_logs
 from executor.storage.bulk import Database, opened
 from executor.storage.transfer import (
     TABLES,
@@ -44,6 +44,8 @@ from executor.storage.transfer import (
     Values,
     checked_rows,
     columns_of,
+    dropped_executions,
+    hashes_of,
     is_text,
     with_output,
 )
@@ -240,7 +242,7 @@ def import_archive(
         with database.moment():
             report = source.merge(database, write=False)
         source.refuse_conflicts(report)
-        artifacts = list(source.artifacts())
+        artifacts = list(source.wanted_artifacts())
         missing = [(folder, name, member) for folder, name, member in artifacts if not folder.has(name)]
         if not dry_run:
             tell("writing", 1, 3)
@@ -275,6 +277,8 @@ class _Source:
         self._correlation_id = archive.manifest.correlation_id
         self._ids: set[str] = set()
         self._own: set[str] = set()
+        # What gc dropped from this database stays dropped.
+        self._dropped: set[str] = set()
 
     def check(self) -> None:
         """Everything, to the last byte."""
@@ -372,10 +376,29 @@ class _Source:
             accept=self._accept,
             write=write,
         )
+        self._dropped = dropped_executions(database, sorted(self._ids))
         for table in TABLES:
-            merging.merge(table, self.rows(table))
-        merging.merge_contents(self._correlation_id, self.contents())
+            rows = self.rows(table)
+            if table is step_logs:
+                rows = (row for row in rows if row["execution_id"] not in self._dropped)
+            merging.merge(table, rows)
+        merging.merge_contents(self._correlation_id, self._wanted_contents())
         return merging.report
+
+    def _wanted_contents(self) -> Iterator[tuple[str, bytes]]:
+        if not self._dropped:
+            yield from self.contents()
+            return
+        kept = {
+            row["changeset_id"] for row in self.rows(executions) if row["execution_id"] not in self._dropped
+        }
+        wanted = hashes_of(row["document"] for row in self.rows(changesets) if row["changeset_id"] in kept)
+        yield from ((name, data) for name, data in self.contents() if name in wanted)
+
+    def wanted_artifacts(self) -> Iterator[tuple[ArtifactFolder, str, str]]:
+        for folder, name, member in self.artifacts():
+            if folder.execution_id not in self._dropped or name in KEPT:
+                yield folder, name, member
 
     def refuse_conflicts(self, report: Merge) -> None:
         if report.conflicts:

@@ -17,6 +17,7 @@ from sqlalchemy import Float, Integer, LargeBinary, Table
 
 from executor.errors import InvalidInput
 from executor.models.change import Changeset
+from executor.models.execution import EventType
 from executor.models.text import clean_text
 from executor.schema import (
     changesets,
@@ -57,6 +58,26 @@ def _at_a_time(table: Table) -> int:
     return _CONTENTS_AT_A_TIME if table is step_logs else _AT_A_TIME
 
 
+def dropped_executions(database: Database, execution_ids: Iterable[str]) -> set[str]:
+    """Those whose payload gc has dropped from this database."""
+    found: set[str] = set()
+    for names in _batches(execution_ids):
+        condition, value = database.one_of("execution_id", "TEXT", names)
+        sql = f"SELECT execution_id FROM execution_events WHERE {condition} AND event = ?"
+        found.update(name for (name,) in database.query(sql, (value, EventType.PAYLOAD_DROPPED.value)))
+    return found
+
+
+def hashes_of(documents: Iterable[str]) -> set[str]:
+    """The contents that changesets name."""
+    named: set[str] = set()
+    for document in documents:
+        changeset = decode(document, Changeset)
+        for change in changeset.changes if changeset else ():
+            named.update(name for name in (change.old_sha256, change.new_sha256) if name)
+    return named
+
+
 def columns_of(table: Table) -> tuple[str, ...]:
     """The columns that travel."""
     return tuple(column.name for column in table.c if column.name != _MADE_ANEW.get(table.name))
@@ -89,7 +110,8 @@ class CorrelationRows:
 
     def contents(self) -> Iterator[tuple[str, bytes]]:
         """The bytes that changesets name, by their SHA-256, as far as they are kept."""
-        for names in _batches(sorted(self._hashes()), _CONTENTS_AT_A_TIME):
+        wanted = hashes_of(row["document"] for row in self.rows(changesets))
+        for names in _batches(sorted(wanted), _CONTENTS_AT_A_TIME):
             condition, value = self._database.one_of("sha256", "TEXT", names)
             found = self._database.query(
                 f"SELECT sha256, content FROM contents WHERE {condition} AND correlation_id = ?"
@@ -97,14 +119,6 @@ class CorrelationRows:
                 (value, self._correlation_id),
             )
             yield from ((str(name), bytes(content)) for name, content in found)
-
-    def _hashes(self) -> set[str]:
-        named: set[str] = set()
-        for row in self.rows(changesets):
-            changeset = decode(row["document"], Changeset)
-            for change in changeset.changes if changeset else ():
-                named.update(name for name in (change.old_sha256, change.new_sha256) if name)
-        return named
 
     def _conditions(self, table: Table) -> Iterator[tuple[str, tuple[Any, ...]]]:
         column = _NAMED.get(table.name)
