@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from executor.errors import ArtifactNotFound
 from executor.events.lines import last_seq
-from executor.host.artifacts import CHANGESET, RESCUED
+from executor.host.artifacts import CHANGESET, RESCUED, TRANSCRIPT
 from executor.host.files import close, status_of
 from executor.models.execution import EventType, StepStatus
 from executor.models.times import parse_time
@@ -34,6 +34,8 @@ def media_type(name: str) -> str:
     """What an artifact is, by its name; what a rollback rescued may be anything."""
     if name.startswith(f"{RESCUED}/"):
         return "application/octet-stream"
+    if name == TRANSCRIPT:
+        return "text/plain"
     return _MEDIA_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
 
 
