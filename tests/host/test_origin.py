@@ -158,7 +158,7 @@ def test_an_execution_records_agent_session_and_model(tmp_path: Path) -> None:
     environ = {"CLAUDECODE": "1", "CLAUDE_CODE_SESSION_ID": "0b5c", "ANTHROPIC_MODEL": "opus"}
 
     for command in (("--patch", "-"), ("--", "true")):
-        ran = repository.run("run", *command, "--json", stdin=GOOD_PATCH, environ=environ)
+        ran = repository.run("run", "--json", *command, stdin=GOOD_PATCH, environ=environ)
         record = ran.json["execution"]
         shown = repository.run("show", record["execution_id"])
 
