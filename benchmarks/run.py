@@ -14,6 +14,7 @@ from benchmarks import machine
 from benchmarks.engine import Engine
 from benchmarks.results import BASELINE, NARROW, STORE, Database, Report, Result, ratio, time_taken
 from benchmarks.timing import interleaved
+from benchmarks.web import http_cases
 from benchmarks.works import (
     UPGRADE,
     WRITERS,
@@ -86,7 +87,7 @@ def _cases(
             databases.append(made.describe())
             if wanted(made.import_case()):
                 yield size, made.import_case()
-            for cases in (reading_cases, recording_cases):
+            for cases in (reading_cases, recording_cases, http_cases):
                 with ExitStack() as stack:
                     for case in filter(wanted, cases(made, settings, stack)):
                         yield size, case

@@ -44,6 +44,7 @@ class Settings:
     records_each: int = 250
     records_a_round: int = 200
     rows_imported: int = 20_000
+    streams: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +225,61 @@ UPGRADE: Final = Work(
     "wall",
 )
 
+HTTP_LIST: Final = Work(
+    "http_list",
+    "HTTP list",
+    "`GET /executions?status=completed&limit=50`, total included: CPU time of the server, a unit is one request. "
+    "The baseline is a bare ASGI function over the raw driver and the same database, served by the same server with "
+    "the same settings, that answers with as much.",
+    "cpu",
+    Goal(2.0, 1.7),
+)
+HTTP_DETAIL: Final = Work(
+    "http_detail",
+    "HTTP detail",
+    "`GET /executions/ID`: record, five steps, plan, decision, approval and links of a completed execution.",
+    "cpu",
+    Goal(3.0, 2.5),
+)
+HTTP_LINEAGE: Final = Work(
+    "http_lineage",
+    "HTTP lineage",
+    "`GET /executions/ID/lineage` of the execution in the middle of a chain of 20.",
+    "cpu",
+    Goal(2.0, 1.4),
+)
+HTTP_HOLD: Final = Work(
+    "http_hold",
+    "HTTP, longest hold of the event loop",
+    "How late the event loop of the server was at most, while two clients ask for lineages of 10,000 rows, lists of "
+    "500 and single executions; the round in which nothing else disturbed it. The baseline is the limit.",
+    "wall",
+    Goal(1.0, 0.5),
+)
+HTTP_APPEARS: Final = Work(
+    "http_appears",
+    "HTTP, until a stream has it",
+    "From the commit of another process until the event has reached a client of `GET /events/stream`; the slowest of "
+    "all. The baseline is the limit.",
+    "worst",
+    Goal(1.0, 0.1),
+)
+HTTP_STREAMS: Final = Work(
+    "http_streams",
+    "HTTP, until 200 streams have it",
+    "The same with 200 streams of one server, until the last event has reached the last of them. Lost: events that "
+    "did not come, came twice or out of order.",
+    "worst",
+    Goal(1.0, 0.5),
+)
+
+HTTP_WORKS: Final = (HTTP_LIST, HTTP_DETAIL, HTTP_LINEAGE, HTTP_HOLD, HTTP_APPEARS, HTTP_STREAMS)
 WORKS: Final = (
     *(RECORD, RECORD_FULL, IMPORT, IMPORT_MAPPINGS, IMPORT_ALL, WRITERS, UPGRADE),
     *(CHAIN_OF_20, TREE, PARENT, SIBLINGS, CHAIN),
     *(FIRST, DEEP, FIRST_TOTAL, DEEP_TOTAL, FLAT),
     *(GET, RESOLVE, UNRESOLVED, STATISTICS),
+    *HTTP_WORKS,
 )
 
 
@@ -302,6 +353,11 @@ class Databases:
     def fresh_rows(self, number: int) -> list[Row]:
         """Executions that are in neither database yet."""
         return new_rows(next(self._new), number)
+
+    @property
+    def stored(self) -> str:
+        """The place of the store's database."""
+        return self._stored
 
     def discard(self) -> None:
         for place in (self._bare, self._stored):

@@ -27,6 +27,7 @@ SMALL = works.Settings(
     records_each=3,
     records_a_round=5,
     rows_imported=70,
+    streams=3,
 )
 # Which of the rows are asked at each size, and not of a new database.
 NEW = {"import", "import_mappings", "writers"}
@@ -85,6 +86,9 @@ class TestRun:
             **dict.fromkeys(("list_first", "list_deep", "list_first_total", "list_deep_total"), works.PAGE),
             "list_flat": works.PAGE,
             "get": 2,
+            "http_list": works.PAGE,
+            "http_detail": 5,
+            "http_lineage": 2 * 5,
         }
 
     def test_nothing_fails_and_nothing_is_lost(self, found: Report) -> None:

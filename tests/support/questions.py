@@ -36,7 +36,17 @@ USES: Final = {
 }
 
 OF_ONE_FAMILY: Final = (
-    *("lineage", "cut lineage", "chain", "attempt tree", "is_unresolved", "events", "links", "steps"),
+    *(
+        "lineage",
+        "cut lineage",
+        "chain",
+        "attempt tree",
+        "is_unresolved",
+        "events",
+        "links",
+        "steps",
+        "detail",
+    ),
     *("steps of some", "lines of some"),
     *("approval", "approvals", "expired approvals", "test results", "test history", "step logs"),
     *("payloads", "sizes of payloads", "dropped payload"),
@@ -69,6 +79,7 @@ def ask(store: ExecutionStore, question: str) -> Any:
         "unended": store.list_unended,
         "find_completed_by_checksum": lambda: store.find_completed_by_checksum("abc"),
         "steps": lambda: store.get_execution_steps("e0500"),
+        "detail": lambda: store.get_execution_detail("e0500"),
         "steps of some": lambda: store.list_steps(["e0500", "e0501", "gone"]),
         "lines of some": lambda: store.count_lines(["e0500", "e0501", "gone"]),
         "count_steps": store.count_steps,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 import msgspec
+import orjson
 
 from executor.models.change import FileChange
+from executor.models.detail import ExecutionDetail
 from executor.models.execution import (
     EventRecord,
     ExecutionRecord,
@@ -17,36 +20,49 @@ from executor.models.execution import (
     Page,
     StepRecord,
 )
+from executor_api import schemas
+from executor_api.encoding import encoded_list
 
 
 def execution(record: ExecutionRecord) -> dict[str, Any]:
     shown = record.to_dict()
-    shown.update(
-        files_changed=_count(record.files_changed),
-        attempt=_count(record.attempt) or 1,
-        duration_seconds=_seconds(record.duration_seconds),
-    )
+    shown["files_changed"] = _count(shown["files_changed"])
+    shown["attempt"] = _count(shown["attempt"]) or 1
+    shown["duration_seconds"] = _seconds(shown["duration_seconds"])
     return shown
 
 
+_SUMMARY: Final = tuple(schemas.LineageExecutionSummary.model_fields)
+_summary_values: Final = attrgetter(*_SUMMARY)
+
+
 def summary(record: ExecutionRecord) -> dict[str, Any]:
+    shown = dict(zip(_SUMMARY, _summary_values(record), strict=True))
+    shown["files_changed"] = _count(shown["files_changed"])
+    shown["attempt"] = _count(shown["attempt"]) or 1
+    shown["duration_seconds"] = _seconds(shown["duration_seconds"])
+    return shown
+
+
+def summaries(records: list[ExecutionRecord]) -> Any:
+    """`records` may be empty afterwards."""
+    return encoded_list(records, summary)
+
+
+def detail(found: ExecutionDetail, transcript: str | None) -> dict[str, Any]:
+    dropped = found.payload_dropped
     return {
-        "execution_id": record.execution_id,
-        "plan_id": record.plan_id,
-        "title": record.title,
-        "status": record.status,
-        "verdict": record.verdict,
-        "risk_level": record.risk_level,
-        "started_at": record.started_at,
-        "ended_at": record.ended_at,
-        "duration_seconds": _seconds(record.duration_seconds),
-        "files_changed": _count(record.files_changed),
-        "attempt": _count(record.attempt) or 1,
-        "error_step": record.error_step,
-        "correlation_id": record.correlation_id,
-        "parent_execution_id": record.parent_execution_id,
-        "trigger_kind": record.trigger_kind,
-        "run_id": record.run_id,
+        "execution": execution(found.execution),
+        "unresolved": found.unresolved,
+        "steps": [step(record) for record in found.steps],
+        "plan": document(found.plan),
+        "decision": document(found.decision),
+        "approval": document(found.approval),
+        "links": [link(record) for record in found.links],
+        "reverted_by": found.reverted_by,
+        "artifact_path": found.execution.artifact_path,
+        "transcript": transcript,
+        "payload_dropped_at": dropped.timestamp if dropped else None,
     }
 
 
@@ -69,7 +85,7 @@ def executions(
             item["lines_added"] = counts.added if counts else None
             item["lines_removed"] = counts.removed if counts else None
     return {
-        "executions": shown,
+        "executions": encoded_list(shown, lambda item: item),
         "total": page.total,
         "total_at_least": page.total_at_least,
         "limit": limit,
@@ -79,11 +95,12 @@ def executions(
 
 
 def lineage(found: Lineage, *, depth: int, limit: int) -> dict[str, Any]:
+    """The lists of `found` may be empty afterwards."""
     return {
         "execution": summary(found["execution"]),
-        "ancestors": [summary(record) for record in found["ancestors"]],
-        "descendants": [summary(record) for record in found["descendants"]],
-        "siblings": [summary(record) for record in found["siblings"]],
+        "ancestors": summaries(found["ancestors"]),
+        "descendants": summaries(found["descendants"]),
+        "siblings": summaries(found["siblings"]),
         "truncated": found["truncated"],
         "depth": depth,
         "limit": limit,
@@ -128,7 +145,7 @@ def changed_file(change: FileChange) -> dict[str, Any]:
 
 def document(value: msgspec.Struct | None) -> Any:
     """A plan, decision or approval as it is kept."""
-    return msgspec.to_builtins(value)
+    return None if value is None else orjson.Fragment(msgspec.json.encode(value))
 
 
 def _count(value: object) -> int:

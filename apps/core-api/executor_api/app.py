@@ -14,6 +14,7 @@ from executor import __version__
 from executor_api import console, problems
 from executor_api.access import Access
 from executor_api.access_log import AccessLog
+from executor_api.direct import DirectReads
 from executor_api.feed import EventFeed
 from executor_api.guard import CONSOLE, Guard
 from executor_api.routes import artifacts, changes, executions, operation, server, session, stream
@@ -22,6 +23,10 @@ from executor_api.settings import Settings
 
 # The first route that fits answers: fixed words come before ids (`executions` orders its own).
 ROUTERS = (server.router, session.router, executions.router, artifacts.router, changes.router, stream.router)
+
+
+# Their GET operations take a path, a query and nothing else.
+DIRECT = (executions.router,)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -56,6 +61,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.served = served
     app.state.feed = feed
     app.state.access = Access(settings, lambda: served.store)
+    # The last that is added comes first.
+    app.add_middleware(DirectReads, routers=DIRECT)
     app.add_middleware(Guard, settings=settings, access_log=access_log)
     problems.install(app)
     for router in ROUTERS:

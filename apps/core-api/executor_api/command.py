@@ -13,7 +13,6 @@ from executor.errors import InvalidSettings
 from executor_api.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 
 _PORTS_TRIED: Final = 100
-_SHUTDOWN_SECONDS: Final = 10
 
 
 class _Application(Protocol):
@@ -104,9 +103,8 @@ def _listen(host: str, port: int | None) -> socket.socket:
 
 
 def _run(app: _Application, settings: Settings, listening: socket.socket) -> None:
-    import uvicorn
-
     from executor_api.app import create_app
+    from executor_api.serving import server_of, settle
 
     application = create_app(settings)
     # Opening now: what is wrong with the database is said here, not to the first who asks.
@@ -121,16 +119,5 @@ def _run(app: _Application, settings: Settings, listening: socket.socket) -> Non
     key = access.new_key()
     app.print(f"http://{name}:{settings.port}/ui/session?key={key}")
     app.note(f"serving {', '.join(str(root) for root in application.state.served.roots)}; Ctrl-C stops")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-            http="h11",
-            ws="none",
-            lifespan="on",
-        )
-    )
-    server.run(sockets=[listening])
+    settle()
+    server_of(application).run(sockets=[listening])

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import orjson
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from executor.models.text import encodable
 
 JSON: Final = "application/json"
+
+T = TypeVar("T")
+
+_AT_A_TIME: Final = 200
+# More than this goes to the client in pieces, between which others have their turn.
+_PIECE_BYTES: Final = 256 << 10
 
 
 class JSONAnswer(Response):
@@ -21,6 +29,17 @@ class JSONAnswer(Response):
     def render(self, content: Any) -> bytes:
         return encode(content)
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self.body) <= _PIECE_BYTES:
+            await super().__call__(scope, receive, send)
+            return
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        await send(start)
+        for first in range(0, len(self.body), _PIECE_BYTES):
+            piece = self.body[first : first + _PIECE_BYTES]
+            more = first + _PIECE_BYTES < len(self.body)
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+
 
 def encode(value: Any) -> bytes:
     try:
@@ -28,6 +47,23 @@ def encode(value: Any) -> bytes:
     except TypeError:
         # Half a surrogate pair, bytes in a column of text, or an integer beyond 64 bits.
         return orjson.dumps(_cleaned(value))
+
+
+def encoded_list(items: list[T], shown: Callable[[T], Any]) -> Any:
+    """What is shown of the items, as a value to encode; `items` is empty afterwards when it was long.
+
+    A long list is encoded piece by piece: nobody else gets a turn while a value is encoded, or while thousands of
+    objects are let go at once.
+    """
+    if len(items) <= _AT_A_TIME:
+        return [shown(item) for item in items]
+    items.reverse()
+    pieces = []
+    while items:
+        piece = items[: -_AT_A_TIME - 1 : -1]
+        del items[-_AT_A_TIME:]
+        pieces.append(encode([shown(item) for item in piece])[1:-1])
+    return orjson.Fragment(b"[" + b",".join(pieces) + b"]")
 
 
 def _cleaned(value: Any) -> Any:

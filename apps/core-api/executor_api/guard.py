@@ -51,6 +51,7 @@ _BRACKETS: Final = bytes.maketrans(b"[]{}", b"()()")
 _OTHER_BYTES: Final = bytes(set(range(256)) - set(b"[]{}"))
 # Looking at more than this is left to a thread.
 _LARGE: Final = 64 << 10
+_OWN_SITES: Final = frozenset({b"none", b"same-origin"})
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -99,17 +100,18 @@ class Guard:
         scope["executor_request_id"] = request_id
         console = scope["path"] == CONSOLE or scope["path"].startswith(CONSOLE + "/")
         fixed = _CONSOLE_HEADERS if console else _DATA_HEADERS
+        identified = (b"x-request-id", request_id.encode())
 
         async def decorated(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *fixed]
+                given = [*message.get("headers", ()), identified, *fixed]
                 if not any(name == b"cache-control" for name, _ in given):
                     given.append(_NOT_KEPT)
-                message = {**message, "headers": given}
+                message["headers"] = given
             await send(message)
 
         try:
-            self._check(scope, Headers(scope=scope), console=console)
+            self._check(scope, console=console)
             if scope["method"] in _WITH_BODY:
                 receive = _replayed(await _body(Headers(scope=scope), receive))
         except _Unusable as error:
@@ -119,25 +121,36 @@ class Guard:
         scope["path"] = segmented(scope.get("raw_path") or scope["path"].encode())
         await self.app(scope, receive, decorated)
 
-    def _check(self, scope: Scope, headers: Headers, *, console: bool) -> None:
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+    def _check(self, scope: Scope, *, console: bool) -> None:
+        size = 0
+        hosts: list[bytes] = []
+        # Of a header that stands there twice no other part may believe another one.
+        origins: list[bytes] = []
+        sites: list[bytes] = []
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+            if name == b"host":
+                hosts.append(value)
+            elif name == b"origin":
+                origins.append(value)
+            elif name == b"sec-fetch-site":
+                sites.append(value)
+        if size > MAX_HEADERS:
             raise _Unusable(431, "headers_too_large", f"headers may have {MAX_HEADERS:,} bytes")
         if len(scope["query_string"]) > MAX_QUERY or len(scope.get("raw_path") or b"") > MAX_PATH:
             raise _Unusable(
                 414, "address_too_long", f"the query may have {MAX_QUERY:,} bytes, the path {MAX_PATH:,}"
             )
-        given = headers.getlist("host")
-        if len(given) != 1 or host_name(given[0]) not in self._hosts:
+        host = hosts[0].decode("latin-1") if len(hosts) == 1 else None
+        if host is None or host_name(host) not in self._hosts:
             raise _Unusable(
                 421,
                 "host_not_allowed",
                 "this server is not known by the name of the Host header; start it with --allow-host NAME",
             )
-        origin = headers.get("origin")
-        if origin is not None and origin.lower() not in _origins_of(given[0]):
+        if any(origin.decode("latin-1").lower() not in _origins_of(host) for origin in origins):
             raise _Unusable(403, "cross_origin", "requests of pages of another origin are not answered")
-        site = headers.get("sec-fetch-site", "none")
-        if site not in ("none", "same-origin") and not _navigates(scope, headers, console=console):
+        if any(site not in _OWN_SITES for site in sites) and not _navigates(scope, console=console):
             raise _Unusable(403, "cross_origin", "requests of pages of another site are not answered")
 
 
@@ -154,8 +167,9 @@ def _origins_of(host: str) -> tuple[str, str]:
     return f"http://{host.lower()}", f"https://{host.lower()}"
 
 
-def _navigates(scope: Scope, headers: Headers, *, console: bool) -> bool:
+def _navigates(scope: Scope, *, console: bool) -> bool:
     """Whether somebody followed a link to the console, which may stand anywhere."""
+    headers = Headers(scope=scope)
     opens = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
     return scope["method"] == "GET" and opens and (console or scope["path"] == "/")
 

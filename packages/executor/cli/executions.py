@@ -33,7 +33,7 @@ from executor.cli.text import (
     status_word,
     utc_now,
 )
-from executor.errors import ArtifactNotFound, ExecutionNotFound, InvalidFilter, PayloadDropped
+from executor.errors import ArtifactNotFound, InvalidFilter, PayloadDropped
 from executor.host.artifacts import TRANSCRIPT
 from executor.models.execution import (
     ExecutionFilter,
@@ -261,20 +261,13 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
         return
     store = app.store
     execution_id = app.runtime.resolve(execution, all_workspaces=all_workspaces)
-    record = store.get_execution(execution_id)
-    if record is None:
-        raise ExecutionNotFound(execution_id)
-    steps = store.get_execution_steps(execution_id)
-    decision = store.get_decision(execution_id)
-    plan = store.get_plan(execution_id)
-    approval = store.get_approval(execution_id)
-    links = store.list_links(execution_id)
+    found = store.get_execution_detail(execution_id)
+    record, unresolved, steps, links = found.execution, found.unresolved, found.steps, found.links
+    plan, decision, approval, dropped = found.plan, found.decision, found.approval, found.payload_dropped
     artifacts = app.runtime.kept_artifacts(execution_id)
-    unresolved = store.is_unresolved(execution_id)
     tests = store.list_test_results(execution_id)
-    dropped = store.get_payload_dropped(execution_id)
     missing = artifacts.missing(record)
-    reverted_by = store.list_reverted([execution_id]).get(execution_id)
+    reverted_by = found.reverted_by
     folder = app.runtime.artifacts(execution_id)
     transcript = TRANSCRIPT if folder.has_transcript else plan.transcript_url if plan else None
     if as_json:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypedDict, TypeVar, cast
 
 from executor.models.text import clean_text
@@ -184,7 +185,11 @@ class ExecutionRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, as JSON values."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return dict(zip(_RECORD_FIELDS, _record_values(self), strict=True))
+
+
+_RECORD_FIELDS: Final = tuple(field.name for field in fields(ExecutionRecord))
+_record_values: Final = attrgetter(*_RECORD_FIELDS)
 
 
 def _decode_late(slot: Any) -> property:

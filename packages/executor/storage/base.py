@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from executor.models.approval import Approval
     from executor.models.change import Changeset
     from executor.models.decision import GovernanceDecision
+    from executor.models.detail import ExecutionDetail
     from executor.models.execution import (
         EventRecord,
         ExecutionFilter,
@@ -334,6 +335,10 @@ class ExecutionStorage(ABC):
     @abstractmethod
     def get_execution(self, execution_id: str) -> ExecutionRecord | None:
         """The execution with exactly this id, or None."""
+
+    @abstractmethod
+    def get_execution_detail(self, execution_id: str) -> ExecutionDetail:
+        """The execution and what is kept beside it, all at one moment. Raises ExecutionNotFound."""
 
     @abstractmethod
     def get_execution_steps(self, execution_id: str) -> list[StepRecord]:

@@ -291,6 +291,18 @@ def select_execution() -> Select[Any]:
     return select(*record_columns()).where(e.execution_id == text_parameter("execution_id"))
 
 
+def select_detail() -> Select[Any]:
+    """A record, and the documents kept with it."""
+    kept = [
+        select(documents.c.document)
+        .where(documents.c[key] == e[key], documents.c.correlation_id == effective_correlation())
+        .correlate(executions)
+        .scalar_subquery()
+        for documents, key in ((plans, "plan_id"), (decisions, "decision_id"), (approvals, "execution_id"))
+    ]
+    return select(*record_columns(), *kept).where(e.execution_id == text_parameter("execution_id"))
+
+
 def select_family() -> Select[Any]:
     """What a child takes over from its parent, and whether the execution is over."""
     return select(effective_correlation(), func.coalesce(e.attempt, ONE), e.status).where(
@@ -1160,6 +1172,7 @@ def statements(engine: str) -> dict[str, Any]:
         "update_status": update_status(),
         "replace_change": replace_change(),
         "select_execution": select_execution(),
+        "select_detail": select_detail(),
         "select_family": select_family(),
         "lock_family": lock_family(),
         "select_families": select_families(),

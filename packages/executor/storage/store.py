@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from executor.models.approval import Approval
     from executor.models.change import Changeset
     from executor.models.decision import GovernanceDecision
+    from executor.models.detail import ExecutionDetail
     from executor.models.plan import ChangePlan
     from executor.models.retention import PayloadSize, PayloadState
     from executor.models.token import TokenRecord
@@ -106,6 +108,9 @@ TOTAL_COUNTED: Final = 10_000
 _BOUNDLESS: Final = 1_000_000_000
 # Ancestors fetched at a time: a cycle among them is noticed after as many rows.
 _ANCESTORS_AT_A_TIME: Final = 1_000
+_STATUS: Final = [field.name for field in fields(ExecutionRecord)].index("status")
+# Nothing has to make up for these, whatever their verdict.
+_SETTLED: Final = frozenset({ExecutionStatus.COMPLETED.value, ExecutionStatus.CANCELLED.value})
 _DOCUMENTS_AT_A_TIME: Final = 50
 _CANDIDATES_SHOWN: Final = 6
 # Fewer rows than these are sorted sooner than met on a walk along all.
@@ -1035,6 +1040,46 @@ class ExecutionStore(ExecutionStorage):
         if not found:
             raise ExecutionNotFound(execution_id)
         return rows.execution(found[0], self._own_workspace_id)
+
+    def get_execution_detail(self, execution_id: str) -> ExecutionDetail:
+        from executor.models.approval import Approval
+        from executor.models.decision import GovernanceDecision
+        from executor.models.detail import ExecutionDetail
+        from executor.models.plan import ChangePlan
+        from executor.storage.documents import decode
+
+        execution_id = checks.asked_id(execution_id)
+
+        reverting = self._sql.select_reverted(values=self._engine.text_list([execution_id]))
+
+        def work(
+            connection: Connection,
+        ) -> tuple[Row, bool, list[Row], list[LinkRecord], Row | None, list[Row]]:
+            found = _run(connection, self._sql.select_detail(execution_id=execution_id))
+            if not found:
+                raise ExecutionNotFound(execution_id)
+            # Most executions came out well, and need no look at their families.
+            open_end = found[0][_STATUS] not in _SETTLED and bool(
+                _run(connection, self._sql.select_unresolved(execution_id=execution_id))
+            )
+            steps = _run(connection, self._sql.select_steps(execution_id=execution_id))
+            links = list(map(rows.link, _run(connection, self._sql.select_links(execution_id=execution_id))))
+            undone = LinkKind.REVERTS in [link.kind for link in links] and _run(connection, reverting)
+            dropped = _run(connection, self._sql.select_dropped(execution_id=execution_id))
+            return found[0], open_end, steps, links, undone[0] if undone else None, dropped
+
+        (*row, plan, decision, approval), unresolved, steps, links, undone, dropped = self._engine.read(work)
+        return ExecutionDetail(
+            execution=rows.execution(tuple(row), self._own_workspace_id),
+            unresolved=unresolved,
+            steps=[rows.step(step) for step in steps],
+            plan=decode(plan, ChangePlan),
+            decision=decode(decision, GovernanceDecision),
+            approval=decode(approval, Approval),
+            links=links,
+            reverted_by=undone[1] if undone else None,
+            payload_dropped=rows.event(dropped[0]) if dropped else None,
+        )
 
     def get_execution_steps(self, execution_id: str) -> list[StepRecord]:
         found = self._engine.query(self._sql.select_steps(execution_id=checks.asked_id(execution_id)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import nullcontext
 from dataclasses import fields
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -19,6 +21,11 @@ from executor_api.encoding import JSON, JSONAnswer, encode
 from executor_api.routes.operation import NOT_MODIFIED, ExecutionId, operation, require, served
 
 router = APIRouter(tags=["executions"])
+
+# Thousands of rows keep the interpreter busy. Two such answers at a time would be no sooner done, and the event loop
+# would have to wait for both.
+_LARGE: Final = 2_000
+_ONE_LARGE: Final = threading.Lock()
 
 _FIELDS = tuple(field.name for field in fields(ExecutionFilter))
 _LISTS = tuple(field.name for field in fields(ExecutionFilter) if field.default == ())
@@ -102,7 +109,7 @@ def correlation_chain(
             "correlation_id": correlation_id,
             "total_executions": total,
             "root_execution_id": root.execution_id if root else None,
-            "executions": [answers.summary(record) for record in page.items],
+            "executions": answers.summaries(page.items),
             "next_cursor": page.next_cursor,
         }
     )
@@ -114,27 +121,13 @@ def get_execution(
 ) -> Response:
     """One execution: the record, its steps, plan, decision, approval and links."""
     require(request, Scope.READ)
-    found = served(request)
-    record, store = found.record(execution_id), found.store
-    folder, plan = found.folder(record), store.get_plan(execution_id)
-    transcript = plan.transcript_url if plan is not None else None
+    service = served(request)
+    found = service.store.get_execution_detail(execution_id)
+    folder = service.folder(found.execution)
+    transcript = found.plan.transcript_url if found.plan is not None else None
     if folder is not None and folder.has_transcript:
         transcript = TRANSCRIPT
-    return JSONAnswer(
-        {
-            "execution": answers.execution(record),
-            "unresolved": store.is_unresolved(execution_id),
-            "steps": [answers.step(step) for step in store.get_execution_steps(execution_id)],
-            "plan": answers.document(plan),
-            "decision": answers.document(store.get_decision(execution_id)),
-            "approval": answers.document(store.get_approval(execution_id)),
-            "links": [answers.link(link) for link in store.list_links(execution_id)],
-            "reverted_by": store.list_reverted([execution_id]).get(execution_id),
-            "artifact_path": record.artifact_path,
-            "transcript": transcript,
-            "payload_dropped_at": found.dropped_at(execution_id),
-        }
-    )
+    return JSONAnswer(answers.detail(found, transcript))
 
 
 @router.get("/executions/{execution_id:segment}/lineage", **operation(schemas.ExecutionLineage, 404))
@@ -143,8 +136,9 @@ def execution_lineage(
 ) -> Response:
     """Ancestors, descendants and siblings, and whether there are more than `depth` and `limit` show."""
     require(request, Scope.READ)
-    found = served(request).store.get_execution_lineage(execution_id, query.depth, query.limit)
-    return JSONAnswer(answers.lineage(found, depth=query.depth, limit=query.limit))
+    with _ONE_LARGE if query.limit > _LARGE else nullcontext():
+        found = served(request).store.get_execution_lineage(execution_id, query.depth, query.limit)
+        return JSONAnswer(answers.lineage(found, depth=query.depth, limit=query.limit))
 
 
 @router.get("/executions/{execution_id:segment}/events", **operation(schemas.ExecutionEvents, 404))

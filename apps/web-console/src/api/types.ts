@@ -25,4 +25,3 @@ export type Workspace = Schemas["Workspace"];
 export type Readiness = Schemas["Readiness"];
 export type Database = Schemas["Database"];
 export type Token = Schemas["Token"];
-export type ChangedSince = Schemas["ChangedSince"];

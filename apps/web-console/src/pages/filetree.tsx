@@ -97,6 +97,7 @@ export function FileTree({ files, selected, select }: Props): JSX.Element {
                   role="treeitem"
                   aria-level={row.level + 1}
                   aria-selected={entry.path === selected}
+                  aria-label={`${plain(entry.name)}, ${entry.file ? entry.file.operation : plural(entry.files, "file")}, ${entry.added} lines added, ${entry.removed} removed`}
                   {...(entry.file ? {} : { "aria-expanded": open })}
                   tabIndex={item.index === at ? 0 : -1}
                   title={plain(entry.path)}
@@ -108,7 +109,6 @@ export function FileTree({ files, selected, select }: Props): JSX.Element {
                   {!entry.file && <Icon name="folder" size={13} />}
                   <span className="cut grow" dir="auto">{plain(entry.name)}</span>
                   <Counts added={entry.added} removed={entry.removed} />
-                  <span className="visually-hidden">{entry.file ? entry.file.operation : plural(entry.files, "file")}</span>
                 </div>
               );
             })}

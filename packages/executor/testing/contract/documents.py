@@ -8,6 +8,7 @@ from msgspec import structs
 from executor.errors import ExecutionExists, ExecutionNotFound, InvalidInput
 from executor.models.change import Changeset, FileChange, Operation, sha256
 from executor.models.decision import BaseFile, GovernanceDecision, RuleOutcome, RuleResult
+from executor.models.detail import ExecutionDetail
 from executor.models.execution import LineCounts, RiskLevel, TriggerKind, Verdict
 from executor.models.plan import ChangePlan, Check, DriftRule, RiskReason
 from executor.storage.base import ExecutionStorage
@@ -89,6 +90,39 @@ class DocumentContract(Contract):
         assert store.get_content("e", sha256(NEW)) == NEW
         assert store.get_content("e", sha256(b"")) == b""
         assert store.get_content("e", sha256(b"other")) is None
+
+    def test_one_read_gives_what_the_others_give(
+        self, store: ExecutionStorage, harness: StoreHarness
+    ) -> None:
+        """Also of an execution that has nothing, one that was made up for, and one of an old program."""
+        start(store, "e", plan=PLAN, changeset=CHANGESET, decision=DECISION, **IDS)
+        store.record_step_end(store.record_step_start("e", 1, "verify"), "failed", 0.5)
+        store.record_execution_end("e", "failed")
+        start(store, "awaiting", "e", trigger_kind="retry", verdict="need_approval")
+        for name in ("other", "undone"):
+            start(store, name)
+            store.record_execution_end(name, "completed")
+        store.add_link("other", "evidence", "e")
+        store.add_link("other", "reverts", "undone")
+        harness.write_behind([row("old", status="failed")])
+        for name in ("e", "awaiting", "other", "undone", "old"):
+            detail = store.get_execution_detail(name)
+
+            assert detail == ExecutionDetail(
+                execution=store.get_execution(name),  # type: ignore[arg-type]
+                unresolved=store.is_unresolved(name),
+                steps=store.get_execution_steps(name),
+                plan=store.get_plan(name),
+                decision=store.get_decision(name),
+                approval=store.get_approval(name),
+                links=store.list_links(name),
+                reverted_by=store.list_reverted([name]).get(name),
+                payload_dropped=store.get_payload_dropped(name),
+            )
+        assert store.get_execution_detail("e").unresolved
+        assert "other" == store.get_execution_detail("undone").reverted_by
+        with pytest.raises(ExecutionNotFound):
+            store.get_execution_detail("gone")
 
     def test_the_lines_of_many_changes_are_counted_at_once(
         self, store: ExecutionStorage, harness: StoreHarness
