@@ -81,7 +81,9 @@ def test_questions_about_one_family_never_walk_a_table(database: Database, quest
             assert "AUTOMATIC" not in line, plan
 
 
-@pytest.mark.parametrize("name", ["correlation", "run", "parent", "parents", "status", "statuses"])
+@pytest.mark.parametrize(
+    "name", ["correlation", "run", "parent", "parents", "status", "statuses", "awaiting"]
+)
 def test_a_selective_list_reads_its_page_from_an_index(database: Database, name: str) -> None:
     for plan in database.plans(f"list {name}"):
         assert not any(line.startswith("SCAN executions") for line in plan), plan

@@ -137,7 +137,9 @@ def test_what_is_asked_of_each_row_of_a_list_reads_no_table(
             assert [] == read_whole(below), plan
 
 
-@pytest.mark.parametrize("name", ["correlation", "run", "parent", "parents", "status", "statuses"])
+@pytest.mark.parametrize(
+    "name", ["correlation", "run", "parent", "parents", "status", "statuses", "awaiting"]
+)
 def test_a_selective_list_reads_its_page_from_an_index(
     database: Database, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

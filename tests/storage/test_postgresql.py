@@ -201,8 +201,8 @@ def url_of(store: ExecutionStore) -> str:
 
 class TestErrors:
     @pytest.mark.parametrize("state", ["40001", "40P01"])
-    def test_what_the_server_undid_is_done_again(
-        self, store: ExecutionStore, postgres_url: str, state: str
+    def test_what_the_server_undid_is_done_again_without_a_word(
+        self, store: ExecutionStore, postgres_url: str, state: str, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """Serialization failures and deadlocks pass."""
         with connected(postgres_url) as connection:
@@ -211,6 +211,7 @@ class TestErrors:
         finish(store, "e")
 
         assert 2 == len(store.list_events("e"))
+        assert ("", "") == capfd.readouterr()
 
     @pytest.mark.parametrize(
         ("state", "error", "words"),

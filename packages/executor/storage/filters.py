@@ -117,13 +117,15 @@ def conditions(
         if unwanted:
             rest.append(building.none_of(name, unwanted))
     rest.extend(building.paths(filter.path))
-    rest.extend(building.others(filter, led=leader == "unresolved"))
+    rest.extend(building.others(filter, leader))
     if leader is None:
         return Conditions((tuple(rest),), led=seek is not None)
     if leader == "unresolved":
         sql = engine.sql
         kinds = (sql.where_failed(), sql.where_rolled_back(), sql.where_awaiting())
         return Conditions(tuple((kind,) for kind in kinds)).with_all([*rest, sql.where_unsettled()])
+    if leader == "awaiting":
+        return Conditions(((engine.sql.where_awaiting(),),)).with_all(rest)
     wanted, _ = _sorted_out(getattr(filter, leader))
     parts = [building.any_of(leader, wanted)] if leader == "commit" else building.all_parts(leader, wanted)
     return Conditions(tuple((part,) for part in parts)).with_all(rest)
@@ -161,8 +163,8 @@ def _leader(filter: ExecutionFilter) -> str | None:
         wanted, _ = _sorted_out(getattr(filter, name))
         if 1 <= len(wanted) <= _MOST_PARTS:
             return name
-        if name == "status" and filter.unresolved and not wanted:
-            return "unresolved"
+        if name == "status" and not wanted and (filter.unresolved or filter.awaiting):
+            return "unresolved" if filter.unresolved else "awaiting"
     return None
 
 
@@ -229,7 +231,7 @@ class _Building:
             found.append((f"NOT {text}", values))
         return found
 
-    def others(self, filter: ExecutionFilter, *, led: bool) -> list[Bound]:
+    def others(self, filter: ExecutionFilter, leader: str | None) -> list[Bound]:
         sql: Statements = self._engine.sql
         found = []
         if filter.q:
@@ -238,9 +240,9 @@ class _Building:
             found.append(sql.where_started_since(value=filter.since))
         if filter.until is not None:
             found.append(sql.where_started_until(value=filter.until))
-        if filter.awaiting is not None:
+        if filter.awaiting is not None and leader != "awaiting":
             found.append(grouped(sql.where_awaiting() if filter.awaiting else sql.where_not_awaiting()))
-        if filter.unresolved is not None and not led:
+        if filter.unresolved is not None and leader != "unresolved":
             found.append(grouped(sql.where_unresolved() if filter.unresolved else sql.where_not_unresolved()))
         return found
 

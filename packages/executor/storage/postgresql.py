@@ -330,16 +330,7 @@ class PostgresqlEngine:
         except TryAgain as cause:
             if not _may_open_soon(cause):
                 raise
-        import stamina
-
-        attempts = stamina.retry_context(
-            on=_may_open_soon,
-            attempts=None,
-            timeout=self._settings.retry_timeout,
-            wait_initial=0.1,
-            wait_max=1.0,
-        )
-        for attempt in attempts:
+        for attempt in self._attempts(_may_open_soon, wait=0.1):
             with attempt:
                 return self._first_session(migrate)
         raise AssertionError("the last attempt returns or raises")
@@ -506,17 +497,24 @@ class PostgresqlEngine:
                 return self._again(once, cause)
 
     def _again(self, once: Callable[[], T], cause: BaseException) -> T:
-        import stamina
-
         if _is_lost(cause):
             self._check_connections()
-        attempts = stamina.retry_context(
-            on=_passes, attempts=None, timeout=self._settings.retry_timeout, wait_initial=0.02, wait_max=1.0
-        )
-        for attempt in attempts:
+        for attempt in self._attempts(_passes, wait=0.02):
             with attempt:
                 return once()
         raise AssertionError("the last attempt returns or raises")
+
+    def _attempts(self, on: Callable[[Exception], bool], *, wait: float) -> Iterable[Any]:
+        import stamina
+        import structlog
+        from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
+
+        # Unless the program has said where to, structlog prints to its output, in the middle of an answer.
+        if not structlog.is_configured():
+            set_on_retry_hooks([LoggingOnRetryHook])
+        return stamina.retry_context(
+            on=on, attempts=None, timeout=self._settings.retry_timeout, wait_initial=wait, wait_max=1.0
+        )
 
     def _check_connections(self) -> None:
         """When one is gone, the others mostly are, too."""
