@@ -14,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
+from executor.host.artifacts import ArtifactFolder
 from executor.models.execution import ExecutionFilter
 from executor.models.times import format_time, parse_time
 from executor.storage.store import ExecutionStore
@@ -540,6 +541,30 @@ class TestOddities:
             assert api.get(path).status_code == 200, path
         assert api.get("/executions/statistics").status_code == 200
         assert api.get("/executions/endless").status_code == 200
+
+    def test_the_log_of_a_running_step_is_served_as_far_as_it_is(
+        self, harness: SqliteHarness, api: TestClient
+    ) -> None:
+        """While it grows from the file; once the step has ended also without one."""
+        store, name = harness.store(), "steps/04-verify.log"
+        start(store, "e")
+        step = store.record_step_start("e", 4, "verify", name)
+        folder = ArtifactFolder(harness.workspace / ".executor", "e")
+        folder.create()
+        sign_in(api)
+        served = []
+        for text in ("one\n", "one\ntwo\n"):
+            (folder.path / name).write_text(text)
+            served.append(api.get(f"/executions/e/artifacts/{name}").text)
+        last = api.get(f"/executions/e/artifacts/{name}", params={"tail": 1}).text
+        store.record_step_end(step, "completed", output=folder.output(name))
+        (folder.path / name).unlink()
+
+        assert ["one\n", "one\ntwo\n"] == served
+        assert "two\n" == last
+        assert "one\ntwo\n" == api.get(f"/executions/e/artifacts/{name}").text
+        (listed,) = api.get("/executions/e/artifacts").json()["artifacts"]
+        assert (name, 8) == (listed["name"], listed["size"])
 
     def test_a_folder_that_is_gone_is_an_empty_list(self, harness: SqliteHarness, api: TestClient) -> None:
         start(harness.store(), "lost")

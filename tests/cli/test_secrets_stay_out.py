@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from executor import ExecutionStore
 from support.command import BROKEN_PATCH, Repository
 
 VALUE = "correct-horse-battery"
@@ -44,9 +45,23 @@ def test_no_text_of_a_failing_execution_holds_a_secret(tmp_path: Path) -> None:
     secrets = [VALUE, PASSWORD, PATTERN]
     assert [] == [(s, text) for s in secrets for text in told if s in text]
     assert [] == [(s, str(path)) for s in secrets for path in files if s.encode() in path.read_bytes()]
+    # The logs that the database keeps are compressed: no search of its bytes would find one.
+    kept = _kept_logs(repository)
+    assert 2 == len(kept)
+    assert [] == [(s, log) for s in secrets for log in kept if s.encode() in log]
     # The words were there to be masked.
     assert 4 <= "".join(_texts(repository, "logs")).count("[redacted]")
     assert [] == [str(path) for path in files if "executions" in path.parts and path.stat().st_mode & 0o077]
+
+
+def _kept_logs(repository: Repository) -> list[bytes]:
+    with ExecutionStore(repository.root) as store:
+        found = [
+            store.get_step_log(record.execution_id, log.name)
+            for record in store.list_executions()
+            for log in store.list_step_logs(record.execution_id)
+        ]
+    return [log for log in found if log is not None]
 
 
 def _texts(repository: Repository, command: str, *options: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import pytest
 
 from executor.errors import CopyRefused, InvalidSettings, SchemaOutdated
 from executor.models.change import Changeset, FileChange, Operation, sha256
+from executor.models.execution import StepOutput
 from executor.models.token import TokenRecord
 from executor.storage import bulk
 from executor.storage.copy import CopyReport, copy_database
@@ -57,6 +58,8 @@ def fill(store: ExecutionStore) -> None:
     store.record_step_end(
         store.record_step_start("e", 1, "apply", "steps/1.log"), "failed", 1.25, "E", "boom"
     )
+    verify = store.record_step_start("e", 4, "verify", "steps/04-verify.log")
+    store.record_step_end(verify, "failed", output=StepOutput("steps/04-verify.log", b"\0printed\xff"))
     store.record_execution_end("e", "failed", 2.5, error_step="apply")
     finish(store, "f", "e")
     store.add_link("f", "reverts", "e")
@@ -78,6 +81,7 @@ def answers(store: ExecutionStore) -> dict[str, Any]:
         "steps": store.get_execution_steps("e"),
         "events": store.read_events_after(0, 10_000),
         "links": store.list_links("e"),
+        "logs": (store.list_step_logs("e"), store.get_step_log("e", "steps/04-verify.log")),
         "changeset": store.get_changeset("e"),
         "workspaces": store.list_workspaces(),
         "tokens": store.list_tokens(),

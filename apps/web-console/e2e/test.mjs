@@ -1,8 +1,8 @@
 // Walks the console in a browser, on a real server in front of a real workspace: node test.mjs WORKSPACE
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -246,7 +246,7 @@ describe("what people come for", () => {
   it("a row says what changed and how the time went", async () => {
     const page = await open("/ui/executions?view=all&q=Add%20tax&status=rolled_back&trigger_kind=agent");
     const row = page.locator("a.item");
-    assert.match(await row.innerText(), /rolled back[^]*verify: AssertionError: 262 != 263[^]*2 files[^]*\+9/);
+    assert.match(await row.innerText(), /rolled back[^]*verify: AssertionError: 262 != 263[^]*3 files[^]*\+10/);
     assert.match(await row.getByRole("img").getAttribute("aria-label"), /apply completed .*verify failed .*rollback completed/);
     await page.close();
   });
@@ -296,6 +296,29 @@ describe("what people come for", () => {
     run("BYE.md", "Say goodbye");
     await tabs[1].getByText("2 new").waitFor({ timeout: 10_000 });
     await use.close();
+  });
+
+  it("what a check prints is shown while it runs", async () => {
+    const patch = join(workspace, "..", "slow.diff");
+    writeFileSync(patch, "diff --git a/SLOW.md b/SLOW.md\nnew file mode 100644\n--- /dev/null\n+++ b/SLOW.md\n@@ -0,0 +1 @@\n+hello\n");
+    const check = "sh -c 'echo at first; while [ ! -e ../go ]; do sleep 0.05; done; echo at last; while [ -e ../go ]; do sleep 0.05; done'";
+    const slow = spawn(process.env.EXECUTOR, ["run", "--patch", patch, "--title", "Take long", "--verify", check], { cwd: workspace, stdio: "ignore" });
+    const gone = new Promise((resolve) => slow.on("exit", resolve));
+    try {
+      let found;
+      while (found?.status !== "verifying")
+        [found] = (await (await context.request.get(`${server.origin}/executions?q=Take%20long`)).json()).executions;
+      const page = await open(`/ui/executions/${found.execution_id}?tab=logs`);
+      await page.getByText("at first", { exact: true }).waitFor();
+      // Nothing happens to the execution meanwhile; only its log grows.
+      writeFileSync(join(workspace, "..", "go"), "");
+      await page.getByText("at last", { exact: true }).waitFor();
+      rmSync(join(workspace, "..", "go"));
+      await gone;
+      await page.close();
+    } finally {
+      slow.kill();
+    }
   });
 
   it("retry tries again and leads to the attempt; dismiss takes it off the list, and back", async () => {

@@ -59,7 +59,7 @@ class KeptArtifacts:
 
     def listing(self) -> list[tuple[str, int, float]]:
         """Every artifact by name, with its size in bytes and its time in seconds since the epoch."""
-        found = {entry[0]: entry for entry in (self._folder.listing() if self._folder else ())}
+        found = {entry[0]: entry for entry in self._listed()}
         for log in self._logs.values():
             if log.name not in found or found[log.name][1] != log.size:
                 found[log.name] = (log.name, log.size, parse_time(log.created_at).timestamp())
@@ -112,12 +112,19 @@ class KeptArtifacts:
         with os.fdopen(self.open(name), "rb") as file:
             return file.read()
 
+    def _listed(self) -> list[tuple[str, int, float]]:
+        try:
+            return self._folder.listing() if self._folder is not None else []
+        except OSError:
+            # On a disk that is away: as if it were on another host.
+            return []
+
     def _opened(self, name: str) -> int | None:
         if self._folder is None:
             return None
         try:
             return self._folder.open(name)
-        except ArtifactNotFound:
+        except (ArtifactNotFound, OSError):
             return None
 
 

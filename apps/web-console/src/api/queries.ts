@@ -84,10 +84,14 @@ export function useEvents(id: string): UseQueryResult<{ events: RecordedEvent[] 
   });
 }
 
-export function useArtifacts(id: string): UseQueryResult<{ artifacts: Artifact[] }> {
+// A log grows without an event: it is asked for again so often while its execution runs.
+const GROWS = 1_000;
+
+export function useArtifacts(id: string, grows = false): UseQueryResult<{ artifacts: Artifact[] }> {
   return useQuery({
     queryKey: ["artifacts", id],
     queryFn: ({ signal }) => getJson<{ artifacts: Artifact[] }>(executionPath(id, "/artifacts"), signal),
+    refetchInterval: grows ? GROWS : false,
   });
 }
 
@@ -96,8 +100,9 @@ export function artifactPath(id: string, name: string): string {
   return executionPath(id, `/artifacts/${name.split("/").map(encodeURIComponent).join("/")}`);
 }
 
-export function useArtifact(id: string, name: string | null, tail?: number): UseQueryResult<string> {
+export function useArtifact(id: string, name: string | null, tail?: number, grows = false): UseQueryResult<string> {
   return useQuery({
+    refetchInterval: grows ? GROWS : false,
     queryKey: ["artifact", id, name, tail],
     enabled: name !== null,
     queryFn: ({ signal }) => getText(artifactPath(id, name ?? "") + (tail ? `?tail=${tail}` : ""), signal),

@@ -4,6 +4,7 @@ import { useSearchParams } from "react-router";
 
 import { artifactPath, useArtifact, useArtifacts } from "../api/queries";
 import type { Detail } from "../api/types";
+import { ended } from "../lib/status";
 import { logLine, looksLikeTrouble, plain, splitLines } from "../lib/text";
 import { bytes, plural } from "../lib/time";
 import { Icon } from "../ui/icon";
@@ -17,7 +18,8 @@ const HEIGHT = 20;
 export function Logs({ detail }: { detail: Detail }): JSX.Element {
   const { execution, steps } = detail;
   const [params, setParams] = useSearchParams();
-  const artifacts = useArtifacts(execution.execution_id);
+  const grows = !ended(execution);
+  const artifacts = useArtifacts(execution.execution_id, grows);
   return (
     <Awaited answer={artifacts}>
       {(answer) => {
@@ -29,7 +31,7 @@ export function Logs({ detail }: { detail: Detail }): JSX.Element {
           return (
             <div className="card">
               <Empty icon="list" title="No logs">
-                <p>Logs are what checks print. None ran, or the folder of this execution is on another host.</p>
+                <p>Logs are what checks print. None has run, or an earlier version recorded it on another host.</p>
               </Empty>
             </div>
           );
@@ -53,7 +55,7 @@ export function Logs({ detail }: { detail: Detail }): JSX.Element {
                 </a>
               )}
             </div>
-            {name && <Log key={name} id={execution.execution_id} name={name} size={chosen?.size ?? 0} />}
+            {name && <Log key={name} id={execution.execution_id} name={name} size={chosen?.size ?? 0} grows={grows} />}
           </div>
         );
       }}
@@ -61,9 +63,9 @@ export function Logs({ detail }: { detail: Detail }): JSX.Element {
   );
 }
 
-function Log({ id, name, size }: { id: string; name: string; size: number }): JSX.Element {
+function Log({ id, name, size, grows }: { id: string; name: string; size: number; grows: boolean }): JSX.Element {
   const cut = size > WHOLE;
-  const answer = useArtifact(id, name, cut ? TAIL : undefined);
+  const answer = useArtifact(id, name, cut ? TAIL : undefined, grows);
   return (
     <div>
       {cut && <p className="note amber">The last {TAIL.toLocaleString("en")} lines of {bytes(size)}.</p>}
