@@ -266,7 +266,8 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
     plan, decision, approval, dropped = found.plan, found.decision, found.approval, found.payload_dropped
     artifacts = app.runtime.kept_artifacts(execution_id)
     tests = store.list_test_results(execution_id)
-    missing = artifacts.missing(record)
+    # What is on another host is not missing.
+    missing = artifacts.missing(record) if record.workspace_id == app.runtime.workspace_id else []
     reverted_by = found.reverted_by
     folder = app.runtime.artifacts(execution_id)
     transcript = TRANSCRIPT if folder.has_transcript else plan.transcript_url if plan else None
