@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 from uuid import uuid4
 
 from executor.errors import ExecutorError, InvalidSettings, WorkspaceNotFound
@@ -42,6 +47,8 @@ _INHERITED: Final = frozenset(
 )
 # They name the state of one workspace, so no temporary one can use them.
 _OF_ONE_WORKSPACE: Final = ("EXECUTOR_STATE_DIR", "EXECUTOR_WORKSPACE_ID")
+# What a server gets to start, to answer, and to end.
+_SERVER_SECONDS: Final = 60
 _GOOD: Final = "good\n"
 _BAD: Final = "bad\n"
 _REPAIRED: Final = "good again\n"
@@ -79,6 +86,7 @@ class Validation:
     """What the checks share: the workspace, the file they change, and the executions so far by role."""
 
     runtime: Runtime
+    environ: Mapping[str, str]
     path: str
     before: Mapping[str, tuple[int, ...]]
     records: dict[str, ExecutionRecord] = field(default_factory=dict)
@@ -259,6 +267,119 @@ def _events(validation: Validation) -> str:
     return f"{count} events of {len(validation.records)} executions"
 
 
+class _Server:
+    """`executor serve` in a process of its own, as this installation runs it. Raises CheckFailed."""
+
+    def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
+        # Whatever it says goes to a file: a pipe that nobody empties would stop it.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed where the process has ended
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "executor", "-C", str(root), "serve", "--port", "0"],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=self._said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def address(self) -> str:
+        """Where it listens, as soon as it says so."""
+        deadline = time.monotonic() + _SERVER_SECONDS
+        while time.monotonic() < deadline:
+            ended = self._process.poll() is not None
+            found = re.search(r"^(http://\S+)/ui/session", self._output(), re.MULTILINE)
+            if found:
+                return found[1]
+            if ended:
+                raise CheckFailed(f"executor serve ended at once: {self._output().strip()}")
+            time.sleep(0.05)
+        raise CheckFailed(
+            f"executor serve said no address within {_SERVER_SECONDS} s: {self._output().strip()}"
+        )
+
+    def stop(self) -> None:
+        """As Ctrl-C does. Kills it when that is not enough."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(_SERVER_SECONDS)
+        except subprocess.TimeoutExpired as cause:
+            raise CheckFailed(f"executor serve did not end within {_SERVER_SECONDS} s") from cause
+        if "Traceback" in self._output():
+            raise CheckFailed(f"executor serve ended with an error: {self._output().strip()}")
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._said.close()
+
+    def _output(self) -> str:
+        # By its position: the process writes where its own descriptor, which is the same, stands.
+        size = os.fstat(self._said.fileno()).st_size
+        return os.pread(self._said.fileno(), size, 0).decode("utf-8", "replace")
+
+
+def _server(validation: Validation) -> str:
+    """A server of this installation answers what the store answers, refuses who has no token, and ends in order."""
+    change, failing = validation.record("change"), validation.record("failing")
+    server = _Server(validation.runtime.root, validation.environ)
+    try:
+        base = server.address()
+        _expect_answers(validation, base, change.execution_id, failing.execution_id)
+        status, kind, _ = _asked(f"{base}/ui/")
+        server.stop()
+    finally:
+        server.close()
+    if (status, kind) == (200, "text/html"):
+        return "answers, refuses, shows the console, ends"
+    if status == 404:
+        return "answers, refuses, ends; has no console, which this source tree has not built"
+    raise CheckFailed(f"/ui/ answers {status} {kind}")
+
+
+def _expect_answers(validation: Validation, base: str, good: str, bad: str) -> None:
+    store = validation.runtime.store
+    lineage = store.get_execution_lineage(bad)
+    asked: tuple[tuple[str, Callable[[Any], object], object], ...] = (
+        ("/healthz", lambda answer: answer["status"], "ok"),
+        ("/readyz", lambda answer: answer["ready"], True),
+        ("/executions?limit=1", lambda answer: len(answer["executions"]), 1),
+        (
+            f"/executions/{good}",
+            lambda answer: answer["execution"]["status"],
+            ExecutionStatus.COMPLETED.value,
+        ),
+        (
+            f"/executions/{bad}/lineage",
+            lambda answer: [item["execution_id"] for item in answer["descendants"]],
+            [record.execution_id for record in lineage["descendants"]],
+        ),
+        (f"/executions/{bad}/events", lambda answer: answer["last_seq"], len(store.list_events(bad))),
+    )
+    for path, seen, expected in asked:
+        status, _, body = _asked(base + path)
+        try:
+            found = seen(json.loads(body)) if status == 200 else None
+        except (ValueError, KeyError, TypeError) as cause:
+            raise CheckFailed(f"{path} answers what is no answer: {body[:200]!r}") from cause
+        if status != 200 or found != expected:
+            raise CheckFailed(f"{path} answers {status}, {found!r}, not {expected!r}: {body[:200]!r}")
+    status, _, body = _asked(f"{base}/executions", b'{"changeset": {}}')
+    if status != 401:
+        raise CheckFailed(f"a change without a token is answered with {status}, not 401: {body[:200]!r}")
+
+
+def _asked(url: str, body: bytes | None = None) -> tuple[int, str, bytes]:
+    """Status, type and content of an answer; no proxy of the environment stands in between."""
+    request = Request(url, body, {"Content-Type": "application/json"} if body else {})
+    try:
+        with build_opener(ProxyHandler({})).open(request, timeout=_SERVER_SECONDS) as answer:
+            return answer.status, answer.headers.get_content_type(), answer.read()
+    except HTTPError as refused:
+        with refused:
+            return refused.code, refused.headers.get_content_type(), refused.read()
+
+
 def _undone(validation: Validation) -> str:
     """What the check did is undone, through the gate, and no other file was touched."""
     if validation.file.exists():
@@ -287,6 +408,7 @@ CHECKS: Final = (
     Check("family", _family),
     Check("lineage", _lineage),
     Check("events", _events),
+    Check("server", _server),
     Check("undone", _undone),
 )
 
@@ -304,15 +426,14 @@ def validate(
     workspace raises: then nothing was checked.
     """
     with _place(workspace, environ) as root:
-        runtime = open_runtime(
-            root, environ={name: value for name, value in environ.items() if name not in _INHERITED}
-        )
+        surroundings = {name: value for name, value in environ.items() if name not in _INHERITED}
+        runtime = open_runtime(root, environ=surroundings)
         try:
             runtime.recover_abandoned()
             if workspace is None:
                 runtime.write_default_settings()
             path = f"executor-release-check-{uuid4().hex[:12]}.txt"
-            validation = Validation(runtime, path, _tree(runtime.root, runtime.state))
+            validation = Validation(runtime, surroundings, path, _tree(runtime.root, runtime.state))
             try:
                 results = tuple(_run(check, validation, observer) for check in checks)
             finally:

@@ -41,7 +41,7 @@ def test_a_sound_installation_passes_in_a_place_of_its_own(tmp_path: Path) -> No
     assert [f"✓ {name}" for name in NAMES] == [
         line[:2] + line[2:].split()[0] for line in done.stdout.splitlines()[:-1]
     ]
-    assert "7 of 7 checks passed on sqlite" in done.stdout
+    assert "8 of 8 checks passed on sqlite" in done.stdout
     assert [] == list(tmp_path.iterdir())
 
 
@@ -111,6 +111,13 @@ def _statement(sql: str) -> Callable[[Validation], str]:
     return run
 
 
+def _newer_schema(validation: Validation) -> str:
+    """What no server of this version opens."""
+    return _statement("INSERT INTO schema_migrations (version, description) VALUES (9999, 'later')")(
+        validation
+    )
+
+
 def test_every_check_finds_what_it_is_there_for() -> None:
     sabotage = {
         "record": _statement(
@@ -119,6 +126,7 @@ def test_every_check_finds_what_it_is_there_for() -> None:
         "artifacts": _drop_artifact,
         "lineage": _statement("UPDATE executions SET attempt = 1 WHERE trigger_kind = 'repair'"),
         "events": _statement("DELETE FROM execution_events WHERE seq = 3"),
+        "server": _newer_schema,
         "undone": _touch_a_neighbour,
     }
     checks = [
@@ -172,4 +180,4 @@ def test_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
     result = Repository(tmp_path).run("doctor", "--validate", environ={"EXECUTOR_DATABASE_URL": postgres_url})
 
     assert 0 == result.code, result.out + result.err
-    assert "7 of 7 checks passed on postgresql" in result.out
+    assert "8 of 8 checks passed on postgresql" in result.out

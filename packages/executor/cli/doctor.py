@@ -37,8 +37,9 @@ def doctor(app: Application, quick: bool, validate: bool, workspace: Path | None
 
     Looks and changes nothing; each thing that is wrong comes with what to do. Exit 1 when something is wrong.
 
-    With --validate real changes go through plan, gate, apply, verification and rollback, and what is recorded is
-    compared with what happened. Exit 0 when every check passed, 1 when one failed, 2 when it could not start.
+    With --validate real changes go through plan, gate, apply, verification and rollback, and what is recorded, and a
+    server answers, is compared with what happened. Exit 0 when every check passed, 1 when one failed, 2 when it could
+    not start.
 
     \b
     Example: executor doctor
