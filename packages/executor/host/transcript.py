@@ -76,9 +76,10 @@ def keep_transcript(folder: ArtifactFolder, source: int, redactor: Redactor) -> 
                 output.finish()
             if log.error is not None:
                 raise OSError(log.error)
-            temporary.replace(target)
+            with files.closing(files.open_root(folder.path)) as above:
+                files.rename(temporary.name, target.name, dir_fd=above, new_dir_fd=above)
         finally:
-            temporary.unlink(missing_ok=True)
+            files.remove_file(temporary)
 
 
 def open_transcript(path: Path, *, workspace: Path, scratch: Path | None = None) -> int:
