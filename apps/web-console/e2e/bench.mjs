@@ -55,10 +55,45 @@ try {
     return least;
   };
 
+  /** Scrolls down and back as fast as a wheel does, 360 px with every frame, once all rows are loaded. The best of some. */
+  const scrolling = async (path, selector, loaded) => {
+    const page = await context.newPage();
+    await page.goto(server.origin + path);
+    await page.getByText(loaded, { exact: true }).waitFor({ timeout: 60_000 });
+    await page.waitForTimeout(500);
+    const scroll = () => page.evaluate(async (box) => {
+      const element = document.querySelector(box);
+      const tasks = [];
+      const watch = new window.PerformanceObserver((list) => tasks.push(...list.getEntries().map((entry) => entry.duration)));
+      watch.observe({ entryTypes: ["longtask"] });
+      const frame = () => new Promise((done) => window.requestAnimationFrame(done));
+      const half = 150;
+      const height = Math.min(360 * half, element.scrollHeight - element.clientHeight);
+      const lasted = [];
+      let before = await frame();
+      for (let step = 1; step <= 2 * half; step += 1) {
+        element.scrollTop = (height * (step <= half ? step : 2 * half - step)) / half;
+        const now = await frame();
+        lasted.push(now - before);
+        before = now;
+      }
+      watch.disconnect();
+      return { frames: lasted.length, late: lasted.filter((each) => each > 50).length, longest: Math.max(0, ...tasks) };
+    }, selector);
+    const rounds = [];
+    for (let round = 0; round < ROUNDS; round += 1) rounds.push(await scroll());
+    await page.close();
+    const least = (of) => Math.min(...rounds.map((each) => each[of]));
+    return { frames: least("frames"), late: least("late"), longest: least("longest") };
+  };
+
   line("start page on the demo's data, from the address", await best("/ui/", "a.item", true), "ms", 1500);
   const folder = execFileSync(python, [join(dirname(fileURLToPath(import.meta.url)), "large.py"), workspace], { encoding: "utf8" }).trim();
   line("start page beside 100,000 executions, from the address", await best("/ui/executions?view=all", "a.item", true), "ms", 1500);
   line("chain of 1,000, all rows placed", await best("/ui/chains/thousand", ".gantt-row", false), "ms", 500);
+  const scrolled = await scrolling("/ui/chains/tenthousand", ".gantt", "10,000 executions");
+  line(`scrolling a chain of 10,000 in ${scrolled.frames} frames: longest task`, scrolled.longest, "ms", 100);
+  line("the same: frames of more than 50 ms", (scrolled.late / scrolled.frames) * 100, "%", 5);
   line("lineage in a family of 100,000, at its root", await best("/ui/executions/large_000000?tab=lineage", ".node", false), "ms", 1000);
   line("lineage in a family of 100,000, in the middle", await best("/ui/executions/large_001234?tab=lineage", ".node", false), "ms", 1000);
   line("lineage in a family of 100,000, at a leaf", await best("/ui/executions/large_099999?tab=lineage", ".node", false), "ms", 1000);

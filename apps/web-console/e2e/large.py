@@ -12,6 +12,7 @@ from executor import ExecutionStore
 from executor.models.times import format_time
 
 FAMILY = 100_000
+CHAIN = 10_000
 LINEAGE = 1_000
 LINES = 184_000
 
@@ -45,6 +46,7 @@ def main(directory: Path) -> None:
     with ExecutionStore(directory) as store:
         store.record_many(family("large", FAMILY, 40))
         store.record_many(family("thousand", LINEAGE, 3))
+        store.record_many(family("tenthousand", CHAIN, 12))
     folder = next(
         path for path in (directory / ".executor" / "executions").iterdir() if (path / "steps").is_dir()
     )

@@ -46,6 +46,6 @@ export async function settled(page) {
   for (let look = 0; quiet < 2; look += 1) {
     if (look > 200) throw new Error(`${page.url()} does not come to rest`);
     await page.waitForTimeout(100);
-    quiet = (await page.evaluate(() => document.querySelector("h1, .problem, .empty") && !document.querySelector(".loading"))) ? quiet + 1 : 0;
+    quiet = (await page.evaluate(() => document.querySelector("h1, .problem, .empty") && !document.querySelector(".loading, [aria-busy=true]"))) ? quiet + 1 : 0;
   }
 }

@@ -1,15 +1,15 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { lazy, Suspense, useEffect, useMemo, useRef, useState, type JSX } from "react";
+import { lazy, memo, Suspense, useCallback, useEffect, useMemo, useRef, useState, type JSX } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 
 import { useChain } from "../api/queries";
 import type { Summary } from "../api/types";
 import { attempts, type Attempts } from "../lib/attempts";
-import { forest, rows } from "../lib/forest";
+import { forest, rows, type Row } from "../lib/forest";
 import { useNow } from "../lib/now";
-import { statusOf, words } from "../lib/status";
+import { ended, statusOf, words } from "../lib/status";
 import { oneLine, plain } from "../lib/text";
-import { bar, span } from "../lib/timeline";
+import { bar, span, type Span } from "../lib/timeline";
 import { duration, ordinal, plural } from "../lib/time";
 import { Icon } from "../ui/icon";
 import { Awaited, Badge, Card, Copy, Empty, Loading, Side, Text, Took, Trouble } from "../ui/kit";
@@ -47,12 +47,14 @@ export function ChainPage(): JSX.Element {
                 <h1 className="grow any">
                   <Text>{oneLine(root?.title, 300) || correlation}</Text>
                 </h1>
-                <Copy text={location.href} label="Copy the link">
-                  Link
-                </Copy>
-                <Copy text={`executor chain ${JSON.stringify(correlation)}`} label="Copy the command that shows this">
-                  Command
-                </Copy>
+                <div className="row">
+                  <Copy text={location.href} label="Copy the link">
+                    Link
+                  </Copy>
+                  <Copy text={`executor chain ${JSON.stringify(correlation)}`} label="Copy the command that shows this">
+                    Command
+                  </Copy>
+                </div>
               </div>
               <Outcome nodes={nodes} total={first?.total_executions ?? nodes.length} />
             </header>
@@ -83,13 +85,20 @@ export function ChainPage(): JSX.Element {
   );
 }
 
+/** The time all of them take together. The clock moves nothing once they have ended. */
+function useWhole(nodes: readonly Summary[]): Span | null {
+  const now = useNow();
+  const done = useMemo(() => nodes.every(ended), [nodes]);
+  const until = done ? 0 : now;
+  return useMemo(() => span(nodes, until), [nodes, until]);
+}
+
 function Outcome({ nodes, total }: { nodes: readonly Summary[]; total: number }): JSX.Element {
   const groups = useMemo(() => attempts(nodes), [nodes]);
   const open = groups.filter((group) => group.outcome === "open");
   const fixed = groups.filter((group) => group.outcome === "fixed");
   const running = groups.filter((group) => group.outcome === "running");
-  const now = useNow();
-  const whole = useMemo(() => span(nodes, now), [nodes, now]);
+  const whole = useWhole(nodes);
   return (
     <div className="row wrap">
       {running.length > 0 && (
@@ -136,17 +145,20 @@ function Gantt({ nodes }: { nodes: readonly Summary[] }): JSX.Element {
   const now = useNow();
   const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
   const shown = useMemo(() => rows(forest(nodes), collapsed), [nodes, collapsed]);
-  const whole = useMemo(() => span(nodes, now), [nodes, now]);
+  const whole = useWhole(nodes);
   const [at, setAt] = useState(0);
   const moved = useRef(false);
   const box = useRef<HTMLDivElement>(null);
-  const virtual = useVirtualizer({ count: shown.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 12 });
-  const toggle = (id: string): void =>
-    setCollapsed((known) => {
-      const next = new Set(known);
-      if (!next.delete(id)) next.add(id);
-      return next;
-    });
+  const virtual = useVirtualizer({ count: shown.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 6 });
+  const toggle = useCallback(
+    (id: string): void =>
+      setCollapsed((known) => {
+        const next = new Set(known);
+        if (!next.delete(id)) next.add(id);
+        return next;
+      }),
+    [],
+  );
   useEffect(() => {
     if (!moved.current) return;
     moved.current = false;
@@ -169,44 +181,82 @@ function Gantt({ nodes }: { nodes: readonly Summary[] }): JSX.Element {
         {virtual.getVirtualItems().map((item) => {
           const row = shown[item.index];
           if (!row) return null;
-          const { node, children } = row.item;
-          const place = whole ? bar(node, whole, now) : null;
-          const right = place !== null && place.left + place.width > 70;
           return (
-            <div
-              key={node.execution_id}
-              className="gantt-row"
-              data-last={item.index === shown.length - 1}
-              role="treeitem"
-              aria-level={row.level + 1}
-              aria-setsize={-1}
-              aria-posinset={item.index + 1}
-              aria-selected={item.index === at}
-              {...(children.length > 0 ? { "aria-expanded": !collapsed.has(node.execution_id) } : {})}
-              tabIndex={item.index === at ? 0 : -1}
-              onFocus={(event) => {
-                if (event.target === event.currentTarget) setAt(item.index);
-              }}
-              style={{ transform: `translateY(${item.start}px)` }}
-            >
-              <TreeRow row={row} current={null} collapsed={collapsed} toggle={toggle} />
-              <div className="lane">
-                {place && (
-                  <>
-                    <div className="bar" data-tone={statusOf(node).tone} style={{ left: `min(${place.left}%, calc(100% - 3px))`, width: `${place.width}%` }} />
-                    <span className="bar-text num" style={right ? { right: `calc(${100 - place.left}% + 6px)` } : { left: `calc(${place.left + place.width}% + 8px)` }}>
-                      <Took of={node} />
-                    </span>
-                  </>
-                )}
-              </div>
-            </div>
+            <GanttRow
+              key={row.item.node.execution_id}
+              row={row}
+              index={item.index}
+              start={item.start}
+              current={item.index === at}
+              last={item.index === shown.length - 1}
+              open={!collapsed.has(row.item.node.execution_id)}
+              whole={whole}
+              now={ended(row.item.node) ? 0 : now}
+              toggle={toggle}
+              focused={setAt}
+            />
           );
         })}
       </div>
     </div>
   );
 }
+
+interface GanttRowProps {
+  readonly row: Row<Summary>;
+  readonly index: number;
+  readonly start: number;
+  readonly current: boolean;
+  readonly last: boolean;
+  readonly open: boolean;
+  readonly whole: Span | null;
+  readonly now: number;
+  readonly toggle: (id: string) => void;
+  readonly focused: (index: number) => void;
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** Drawn again only when something of it changed: while rows scroll by, most of them stay. */
+const GanttRow = memo(function GanttRow({ row, index, start, current, last, open, whole, now, toggle, focused }: GanttRowProps): JSX.Element {
+  const { node, children } = row.item;
+  const place = whole ? bar(node, whole, now) : null;
+  const right = place !== null && place.left + place.width > 70;
+  const beside = !right
+    ? { left: `calc(${(place?.left ?? 0) + (place?.width ?? 0)}% + 8px)` }
+    : place.left > 14
+      ? { right: `calc(${100 - place.left}% + 6px)` }
+      : { right: 8 };
+  return (
+    <div
+      className="gantt-row"
+      data-last={last}
+      role="treeitem"
+      aria-level={row.level + 1}
+      aria-setsize={-1}
+      aria-posinset={index + 1}
+      aria-selected={current}
+      {...(children.length > 0 ? { "aria-expanded": open } : {})}
+      tabIndex={current ? 0 : -1}
+      onFocus={(event) => {
+        if (event.target === event.currentTarget) focused(index);
+      }}
+      style={{ transform: `translateY(${start}px)` }}
+    >
+      <TreeRow row={row} current={null} collapsed={open ? NONE : new Set([node.execution_id])} toggle={toggle} />
+      <div className="lane">
+        {place && (
+          <>
+            <div className="bar" data-tone={statusOf(node).tone} style={{ left: `min(${place.left}%, calc(100% - 3px))`, width: `${place.width}%` }} />
+            <span className="bar-text num" data-inside={right && place.left <= 14} style={beside}>
+              <Took of={node} />
+            </span>
+          </>
+        )}
+      </div>
+    </div>
+  );
+});
 
 function Compare({ nodes }: { nodes: readonly Summary[] }): JSX.Element {
   const [params, setParams] = useSearchParams();

@@ -1,4 +1,4 @@
-import { lazy, Suspense, type JSX } from "react";
+import { lazy, Suspense, useEffect, type JSX } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 
 import { useArtifact, useArtifacts, useDetail, useEvents, useLineage, useWorkspaces } from "../api/queries";
@@ -58,6 +58,9 @@ function Shown({ detail }: { detail: Detail }): JSX.Element {
     if (next) open(next);
   };
   useKeys({ "[": () => step(-1), "]": () => step(1) });
+  useEffect(() => {
+    document.getElementById(`tab-${tab}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [tab]);
   const counts: Partial<Record<Tab, number>> = {
     changes: detail.execution.affected_paths.length,
     timeline: detail.steps.length,
@@ -624,6 +627,7 @@ function Artifacts({ id }: { id: string }): JSX.Element {
 const KNOWN = new Set(["event", "execution_id", "correlation_id", "seq", "timestamp"]);
 
 function value(field: unknown): string {
+  if (typeof field === "number") return String(Number(field.toFixed(6)));
   return plain(typeof field === "string" ? field : JSON.stringify(field)).slice(0, 300);
 }
 

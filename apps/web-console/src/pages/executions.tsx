@@ -92,8 +92,20 @@ function Search({ value, search }: { value: string; search: (text: string) => vo
   );
 }
 
+/** What runs inside a captured command runs in a copy, which is a workspace of its own for as long as it lasts. */
+function isScratch(workspace: Workspace | undefined): boolean {
+  return /\/scratch\/[^/]+\/[^/]+$/.test(workspace?.path ?? "");
+}
+
 function nameOf(workspaces: readonly Workspace[], id: string | null): string | null {
-  return workspaces.find((each) => each.workspace_id === id)?.path?.split("/").pop() ?? id;
+  const known = workspaces.find((each) => each.workspace_id === id);
+  return isScratch(known) ? "a scratch copy" : (known?.path?.split("/").pop() ?? id);
+}
+
+/** Where there is only one, rows do not repeat its name. */
+function shownName(workspaces: readonly Workspace[], id: string | null): string | null {
+  const known = workspaces.find((each) => each.workspace_id === id);
+  return isScratch(known) || workspaces.filter((each) => !isScratch(each)).length > 1 ? nameOf(workspaces, id) : null;
 }
 
 function Filters({ state, change }: { state: ListState; change: (state: ListState) => void }): JSX.Element {
@@ -364,7 +376,7 @@ function Rows({ executions, grouped }: { executions: readonly ListedExecution[];
               <Link className="link cut" to={`/chains/${encodeURIComponent(group.chain)}`}>
                 {oneLine(group.chain, 100)}
               </Link>
-              <span className="num">{plural(group.members.length, "execution")}</span>
+              <span className="num nowrap">{plural(group.members.length, "execution")}</span>
             </div>
           )}
           <ul className="list">
@@ -373,7 +385,7 @@ function Rows({ executions, grouped }: { executions: readonly ListedExecution[];
                 <Row
                   execution={execution}
                   selected={execution.execution_id === selected}
-                  workspace={workspaces.length > 1 ? nameOf(workspaces, execution.workspace_id) : null}
+                  workspace={shownName(workspaces, execution.workspace_id)}
                 />
               </li>
             ))}
@@ -419,13 +431,15 @@ function Row({ execution, selected, workspace }: { execution: ListedExecution; s
           </span>
         )}
       </span>
-      <span className="sub">
-        <span>{words(execution.trigger_kind)}</span>
-        {execution.actor && (
-          <span className="cut dim">
-            by <Text>{oneLine(execution.actor, 60)}</Text>
-          </span>
-        )}
+      <span className="sub caused">
+        <span className="row">
+          <span>{words(execution.trigger_kind)}</span>
+          {execution.actor && (
+            <span className="cut dim">
+              by <Text>{oneLine(execution.actor, 60)}</Text>
+            </span>
+          )}
+        </span>
         {workspace && (
           <span className="cut dim">
             in <Text>{workspace}</Text>

@@ -101,7 +101,7 @@ export function Health(): JSX.Element {
                 <code>executor run --patch fix.diff --verify "pytest -q"</code>
               </Empty>
             ) : (
-              <table className="table">
+              <table className="table places">
                 <thead>
                   <tr>
                     <th>Path</th>

@@ -53,7 +53,7 @@ export function StatisticsPage(): JSX.Element {
         {workspaces.length > 1 && (
           <label>
             <span className="visually-hidden">Workspace</span>
-            <select className="input" value={workspace ?? ""} onChange={(event) => change("workspace", event.target.value)}>
+            <select className="input choice" value={workspace ?? ""} onChange={(event) => change("workspace", event.target.value)}>
               <option value="">All workspaces</option>
               {workspaces.map((each) => (
                 <option key={each.workspace_id} value={each.workspace_id}>
@@ -166,7 +166,7 @@ function OverTime({ base, range, parts }: { base: Params; range: Range; parts: R
         </span>
       }
     >
-      <div className="chart" role="group" aria-label={`Executions in the last ${RANGES[range].name}`}>
+      <div className="chart" role="group" aria-busy={answers.some((answer) => answer.isPending)} aria-label={`Executions in the last ${RANGES[range].name}`}>
         {parts.map((part, index) => {
           const found = answers[index]?.data;
           const words_ = found
@@ -193,7 +193,7 @@ function Durations({ base, kinds }: { base: Params; kinds: readonly string[] }):
   const groups: readonly { readonly name: ReactNode; readonly key: string; readonly params: Params }[] = [
     ...kinds.map((trigger_kind) => ({ name: words(trigger_kind), key: trigger_kind, params: { ...base, trigger_kind } })),
     ...(base["workspace"] === undefined && workspaces.length > 1
-      ? workspaces.map((each) => ({ name: <Text>{each.path?.split("/").pop() ?? each.workspace_id}</Text>, key: each.workspace_id, params: { ...base, workspace: each.workspace_id } }))
+      ? workspaces.map((each) => ({ name: <Text>{each.path ?? each.workspace_id}</Text>, key: each.workspace_id, params: { ...base, workspace: each.workspace_id } }))
       : []),
   ];
   const answers = useQueries({
@@ -207,7 +207,7 @@ function Durations({ base, kinds }: { base: Params; kinds: readonly string[] }):
   });
   return (
     <Card title="Durations by what caused them">
-      <table className="table">
+      <table className="table" aria-busy={answers.some((answer) => answer.isPending)}>
         <thead>
           <tr>
             <th>Trigger or workspace</th>
