@@ -13,6 +13,7 @@ from benchmarks import report, results
 from benchmarks.engines import ENGINES
 from benchmarks.run import run
 from benchmarks.works import WORKS, Settings
+from benchmarks.workspaces import WORKS as WORKSPACE_WORKS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 KEPT: Final = ROOT / "benchmarks" / "results.json"
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     engines = [ENGINES[name] for name in options.engines]
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     output = options.output or ROOT / "build" / "bench" / f"{stamp}.json"
-    found = run(engines, settings, _say, options.only, lambda report: results.save(report, output))
+    found = run(
+        engines, settings, _say, options.only, lambda report: results.save(report, output), workspaces=True
+    )
     results.save(found, output)
     sys.stdout.write(report.table(found))
     _say(f"all numbers are in {output}")
@@ -70,9 +73,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--only",
-        type=_listed([work.key for work in WORKS]),
+        type=_listed([work.key for work in (*WORKS, *WORKSPACE_WORKS)]),
         default=[],
-        help="keys of rows, with commas: " + ", ".join(work.key for work in WORKS),
+        help="keys of rows, with commas: " + ", ".join(work.key for work in (*WORKS, *WORKSPACE_WORKS)),
     )
     parser.add_argument("--rounds", type=_positive, default=7, help="how often each row is measured (7)")
     parser.add_argument(

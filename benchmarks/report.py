@@ -10,8 +10,9 @@ from typing import Final
 
 from benchmarks.results import Database, Report, Result
 from benchmarks.works import WORKS
+from benchmarks.workspaces import WORKS as WORKSPACE_WORKS
 
-_MEANINGS: Final = {work.key: work.meaning for work in WORKS}
+_MEANINGS: Final = {work.key: work.meaning for work in (*WORKS, *WORKSPACE_WORKS)}
 
 _PAGE: Final = Path(__file__).with_name("page.md")
 
@@ -49,7 +50,7 @@ def _cells(result: Result) -> list[str]:
         _seconds(result.store_seconds),
         _times(result.ratio),
         f"({_times(result.narrow_ratio)})" if result.narrow_ratio else "",
-        _times(goal.target) if goal else "",
+        _times(goal.target) if goal else _seconds(result.limit_seconds),
         _times(goal.stretch) if goal else "",
         result.verdict,
     ]
@@ -156,11 +157,15 @@ def _row(result: Result) -> str:
         _seconds(result.baseline_seconds),
         _seconds(result.store_seconds),
         f"**{_times(result.ratio)}**{narrow}" if result.ratio else "",
-        f"≤ {goal.target:g}×" if goal else "",
+        f"≤ {goal.target:g}×" if goal else _limit(result),
         f"{goal.stretch:g}×" if goal else "",
         result.verdict,
     ]
     return f"| {' | '.join(cells)} |".replace("us |", "µs |")
+
+
+def _limit(result: Result) -> str:
+    return "" if result.limit_seconds is None else f"≤ {result.limit_seconds:g} s"
 
 
 def _meanings(report: Report) -> str:

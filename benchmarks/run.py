@@ -27,8 +27,12 @@ from benchmarks.works import (
     upgrade_case,
     writers_case,
 )
+from benchmarks.workspaces import ENGINE, workspace_cases
+from benchmarks.workspaces import WORKS as WORKSPACE_WORKS
 
 Say = Callable[[str], None]
+
+_WORKSPACES = frozenset(work.key for work in WORKSPACE_WORKS)
 
 
 def run(
@@ -37,8 +41,11 @@ def run(
     say: Say,
     only: Collection[str] = (),
     keep: Callable[[Report], None] = lambda report: None,
+    *,
+    workspaces: bool = False,
 ) -> Report:
-    """`only`: the keys of the rows to measure, by default all. `say` is told about the progress.
+    """`only`: the keys of the rows to measure, by default all. `say` is told about the progress. `workspaces`:
+    also the rows about a workspace, which no engine has a part in.
 
     `keep` gets what there is so far after every row: a run takes long and may be interrupted.
     """
@@ -54,15 +61,24 @@ def run(
             databases=[],
             results=[],
         )
-        for engine in engines:
+
+        def take(name: str, case: Case, size: str | None) -> None:
+            nonlocal report
+            result = measure(name, case, size, settings)
+            say(f"{name} {size or 'new':>5}  {result.title:<34} {_short(result)}")
+            report.results.append(result)
+            report = replace(report, seconds=round(time.monotonic() - began, 1))
+            keep(report)
+
+        if workspaces and (not only or not _WORKSPACES.isdisjoint(only)):
+            for case in workspace_cases(directory, settings):
+                if not only or case.work.key in only:
+                    take(ENGINE, case, None)
+        for engine in engines if not only or not _WORKSPACES.issuperset(only) else ():
             with engine.running():
                 described.update(engine.versions())
                 for size, case in _cases(engine, directory, settings, report.databases, say, only):
-                    result = measure(engine, case, size, settings)
-                    say(f"{engine.name} {size or 'new':>5}  {result.title:<34} {_short(result)}")
-                    report.results.append(result)
-                    report = replace(report, seconds=round(time.monotonic() - began, 1))
-                    keep(report)
+                    take(engine.name, case, size)
     return report
 
 
@@ -97,13 +113,13 @@ def _cases(
             yield size, upgrade_case(engine, directory, size, executions)
 
 
-def measure(engine: Engine, case: Case, size: str | None, settings: Settings) -> Result:
+def measure(name: str, case: Case, size: str | None, settings: Settings) -> Result:
     samples = interleaved(case.subjects, settings.rounds, warm=0 if case.work is WRITERS else 1)
     clock, stored = case.work.clock, samples[STORE]
     baseline, narrow = samples.get(BASELINE), samples.get(NARROW)
     measured = ratio(stored, baseline, clock) if baseline else None
     return Result(
-        engine=engine.name,
+        engine=name,
         key=case.work.key,
         title=case.work.title,
         size=size,
@@ -115,6 +131,7 @@ def measure(engine: Engine, case: Case, size: str | None, settings: Settings) ->
         ratio_range=measured[1] if measured else None,
         narrow_ratio=ratio(stored, narrow, clock)[0] if narrow else None,
         goal=case.work.goal,
+        limit_seconds=case.limit_seconds,
         answers=dict(case.answers),
         errors=sum(case.errors),
         lost=sum(case.lost),

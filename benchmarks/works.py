@@ -45,6 +45,7 @@ class Settings:
     records_a_round: int = 200
     rows_imported: int = 20_000
     streams: int = 200
+    workspace_files: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Case:
     subjects: dict[str, Subject]
     answers: dict[str, Shape]
     note: str = ""
+    # What the store may take where there is nothing to compare it with.
+    limit_seconds: float | None = None
     # Filled while measuring.
     errors: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)

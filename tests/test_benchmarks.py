@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import report, results, works
+from benchmarks import report, results, works, workspaces
 from benchmarks.baseline.dataset import Shapes, forest, new_rows, rows
 from benchmarks.engines import ENGINES
 from benchmarks.results import Goal, Report, Result, Shape
@@ -109,6 +109,22 @@ class TestRun:
         assert all(any(each.title in line for line in lines) for each in found.results)
 
 
+def test_a_workspace_is_measured_without_any_database() -> None:
+    """A scratch copy finds the change that git finds; a run has a limit in place of a ratio."""
+    settings = dataclasses.replace(SMALL, workspace_files=30)
+    keys = [work.key for work in workspaces.WORKS]
+
+    made = run([ENGINES["sqlite"]], settings, lambda text: None, keys, workspaces=True)
+    capture, added = made.results
+
+    assert [] == made.databases
+    assert {"baseline": Shape(1, 1), "store": Shape(1, 1)} == capture.answers
+    assert capture.ratio is not None
+    assert (None, workspaces.ADDED_LIMIT) == (added.ratio, added.limit_seconds)
+    assert added.store_seconds > 0
+    assert all(work.title in report.table(made) for work in workspaces.WORKS)
+
+
 class TestVerdict:
     @pytest.mark.parametrize(
         ("values", "verdict", "passed"),
@@ -122,6 +138,8 @@ class TestVerdict:
             ({"answers": {"baseline": Shape(50, 24), "store": Shape(50, 32)}}, "WRONG", False),
             ({"ratio": None, "goal": None}, "-", True),
             ({"ratio": 99.0, "goal": None}, "-", True),
+            ({"ratio": None, "goal": None, "limit_seconds": 0.002}, "pass", True),
+            ({"ratio": None, "goal": None, "limit_seconds": 0.0019}, "FAIL", False),
         ],
     )
     def test_a_row(self, values: dict[str, object], verdict: str, passed: bool) -> None:
@@ -137,7 +155,7 @@ class TestVerdict:
         made = Report(
             began="", seconds=1, rounds=7, machine={}, databases=[], results=[result(), result(ratio=ratio)]
         )
-        monkeypatch.setattr(program, "run", lambda *arguments: made)
+        monkeypatch.setattr(program, "run", lambda *arguments, **options: made)
         output = tmp_path / "results.json"
 
         assert program.main(["--output", str(output)]) == code

@@ -207,14 +207,28 @@ def test_what_cannot_be_removed_of_a_tree_does_not_keep_the_rest(tmp_path: Path)
     assert ["b"] == [path.name for path in (tmp_path / "tree").iterdir()]
 
 
-def test_only_a_regular_file_is_copied(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"x")
+def test_only_a_regular_file_is_copied(folder: int, tmp_path: Path) -> None:
+    """Read to its end, also where it has grown since it was looked at; with its permissions and its time."""
+    (tmp_path / "file").write_bytes(b"x" * files.CHUNK)
+    (tmp_path / "file").chmod(0o755)
+    os.utime(tmp_path / "file", (1, 1))
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to("file")
 
-    for name in ("fifo", "link"):
-        with pytest.raises(OSError, match=r"no regular file|symbolic links"):
-            files.copy_file(str(tmp_path / name), str(tmp_path / f"{name}.copy"), mode=0o644, modified_ns=0)
-    status = files.copy_file(str(tmp_path / "file"), str(tmp_path / "copy"), mode=0o755, modified_ns=10**9)
+    def copy(name: str, new_name: str) -> os.stat_result:
+        found = files.status(name, dir_fd=folder)
+        if name == "file":
+            with (tmp_path / name).open("ab") as file:
+                file.write(b"more")
+        return files.copy_file(name, found, new_name, dir_fd=folder, new_dir_fd=folder)
 
-    assert (b"x", 0o100755, 10**9) == ((tmp_path / "copy").read_bytes(), status.st_mode, status.st_mtime_ns)
+    for name in ("fifo", "link"):
+        with pytest.raises(OSError, match="no regular file"):
+            copy(name, "copy")
+    status = copy("file", "copy")
+
+    assert (tmp_path / "file").read_bytes() == (tmp_path / "copy").read_bytes()
+    assert (tmp_path / "copy").stat().st_size == files.CHUNK + 4
+    assert (0o100755, 10**9) == (status.st_mode, status.st_mtime_ns)
+    with pytest.raises(FileExistsError):
+        copy("file", "copy")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from executor.errors import CommitRefused, InvalidSettings, UnsafePath
+from executor.host import files
 from executor.host.git import GitFailed, git_facts, run_git
 from executor.models.text import clean_text
 
@@ -117,8 +118,8 @@ class CommitPlan:
             raise CommitRefused(cause.reason) from cause
         finally:
             for path in (index, index.with_name(f"{index.name}.lock")):
-                with suppress(FileNotFoundError):
-                    path.unlink()
+                with suppress(OSError):
+                    files.remove_file(path)
         # The commit is there. An index that is locked shows its files as changed until it is refreshed.
         with suppress(GitFailed):
             self._update(changeset, None)

@@ -175,22 +175,38 @@ def _filled(
         raise
 
 
-def copy_file(source: str, target: str, *, mode: int, modified_ns: int) -> os.stat_result:
-    """Copies what a regular file holds to a new one, by whole paths; returns how the copy stands there.
+def copy_file(
+    name: str, found: os.stat_result, new_name: str, *, dir_fd: int, new_dir_fd: int
+) -> os.stat_result:
+    """Copies a regular file, with permissions and time, to a name nothing stands at; returns how the copy stands.
 
-    Raises FileExistsError, and OSError with ELOOP for a symbolic link, with EINVAL for what else is none.
+    `found` is how the file stands there. Raises FileExistsError, and OSError with EINVAL for what is no regular
+    file; such a thing is not opened.
     """
-    with (
-        closing(os.open(encode(source), _READ)) as original,
-        closing(os.open(encode(target), _CREATE, 0o600)) as copy,
-    ):
-        if not stat.S_ISREG(status_of(original).st_mode):
-            raise OSError(errno.EINVAL, "no regular file", source)
-        for chunk in read_chunks(original):
-            write_all(copy, chunk)
-        os.fchmod(copy, mode)
-        os.utime(copy, ns=(modified_ns, modified_ns))
-        return os.fstat(copy)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "no regular file", name)
+    mode = found.st_mode & PERMISSION_BITS
+    original = os.open(encode(name), _READ, dir_fd=dir_fd)
+    try:
+        copy = os.open(encode(new_name), _CREATE, mode, dir_fd=new_dir_fd)
+        try:
+            # One byte more than there should be: most files then need one call.
+            data = os.read(original, min(found.st_size + 1, CHUNK))
+            while data:
+                write_all(copy, data)
+                if len(data) == found.st_size < CHUNK:
+                    break
+                data = os.read(original, CHUNK)
+            os.utime(copy, ns=(found.st_mtime_ns, found.st_mtime_ns))
+            made = os.fstat(copy)
+            if made.st_mode & PERMISSION_BITS != mode:
+                os.fchmod(copy, mode)
+                made = os.fstat(copy)
+            return made
+        finally:
+            close(copy)
+    finally:
+        close(original)
 
 
 def rewrite(fd: int, data: bytes) -> None:

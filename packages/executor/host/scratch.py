@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -79,14 +81,10 @@ class _Look(NamedTuple):
 
     @classmethod
     def of(cls, found: os.stat_result) -> _Look:
-        return cls(
-            found.st_dev,
-            found.st_ino,
-            found.st_mode,
-            found.st_size,
-            found.st_mtime_ns,
-            found.st_ctime_ns,
-        )
+        return cls._make(_looked_at(found))
+
+
+_looked_at: Final = attrgetter("st_dev", "st_ino", "st_mode", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
 class _Copied(NamedTuple):
@@ -139,11 +137,11 @@ class ScratchCopy:
             files.make_directories(self.root)
             self._make_state()
             try:
-                made = {""}
-                for path in dict.fromkeys((*self._paths(), *also)):
+                paths = dict.fromkeys((*self._paths(), *also))
+                for above, group in groupby(paths, lambda path: path.rpartition("/")[0]):
                     if stop():
                         return
-                    self._copy(path, made)
+                    self._copy(above, group)
                 if self._facts is not None:
                     self._link_ignored()
                     self._make_repository(self._facts)
@@ -206,33 +204,22 @@ class ScratchCopy:
             return [path for path in list_files(self._tree.root, environ=self._environ) if not _ours(path)]
         return [path for path, _ in self._walk(self._tree.root, skip=self._state)]
 
-    def _copy(self, path: str, made: set[str]) -> None:
-        source, target = f"{self._tree.root}/{path}", f"{self.root}/{path}"
-        above = path.rpartition("/")[0]
-        if above not in made:
-            # A tracked file may stand behind a link by now: git lists it, but it is not there.
-            if _behind_link(self._tree.root, above):
-                return
-            files.make_directories(Path(self.root, above), 0o777)
-            made.add(above)
-        original = _Look.at(source)
-        if original is None:
+    def _copy(self, above: str, paths: Iterable[str]) -> None:
+        """Copies what stands in one directory: links as links, and nothing but files besides."""
+        # A tracked file may stand behind a link by now: git lists it, but it is not there.
+        if above and _behind_link(self._tree.root, above):
             return
-        if stat.S_ISLNK(original.mode):
-            self._link(os.readlink(source), Path(target))  # noqa: PTH115  # the text of the link as it is
-            copy = _Look.at(target)
-            assert copy is not None, "it was made just now"
-        elif stat.S_ISREG(original.mode):
-            mode = stat.S_IMODE(original.mode) & files.PERMISSION_BITS
-            copy = _Look.of(files.copy_file(source, target, mode=mode, modified_ns=original.modified))
-        else:
+        try:
+            source = files.open_root(self._tree.root / above)
+        except (FileNotFoundError, NotADirectoryError):
             return
-        self._copied[path] = _Copied(original, copy)
-
-    @staticmethod
-    def _link(text: str, place: Path) -> None:
-        with files.closing(files.open_root(place.parent)) as above:
-            files.make_link(os.fsencode(text), place.name, dir_fd=above)
+        with files.closing(source):
+            files.make_directories(self.root / above, 0o777)
+            with files.closing(files.open_root(self.root / above)) as target:
+                for path in paths:
+                    copied = _copied(path.rpartition("/")[2], source, target)
+                    if copied is not None:
+                        self._copied[path] = copied
 
     def _make_state(self) -> None:
         """The copy's own state directory: its id says what it is, policy and settings are the workspace's."""
@@ -269,7 +256,8 @@ class ScratchCopy:
             if Path(path).name not in self._links or _ours(path) or target.exists():
                 continue
             files.make_directories(target.parent, 0o777)
-            self._link(str(self._tree.root / path), target)
+            with files.closing(files.open_root(target.parent)) as above:
+                files.make_link(os.fsencode(self._tree.root / path), target.name, dir_fd=above)
             self._linked.add(path)
 
     def _make_repository(self, facts: GitFacts) -> None:
@@ -343,11 +331,12 @@ class ScratchCopy:
                         pending.append(path)
                 elif os.fsencode(entry.name) not in CACHE_FILES or path in self._copied:
                     try:
-                        look = _Look.at(entry.path)
+                        look = _Look.of(entry.stat(follow_symlinks=False))
+                    except FileNotFoundError:
+                        continue
                     except OSError as cause:
                         raise _unreadable(path, cause) from cause
-                    if look is not None:
-                        yield path, look
+                    yield path, look
 
     def _holds_copied(self, folder: str) -> bool:
         return any(path.startswith(f"{folder}/") for path in self._copied)
@@ -402,13 +391,31 @@ def remove_scratch(state: Path, execution_id: str) -> None:
         files.remove_directory(FOLDER, dir_fd=above)
 
 
+def _copied(name: str, source: int, target: int) -> _Copied | None:
+    """Copies what stands at `name` from one open directory to another; None where there is nothing to copy."""
+    found = files.status_or_none(name, dir_fd=source)
+    if found is None:
+        return None
+    if stat.S_ISLNK(found.st_mode):
+        files.make_link(files.read_link(name, dir_fd=source), name, dir_fd=target)
+        return _Copied(_Look.of(found), _Look.of(files.status(name, dir_fd=target)))
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    copy = files.copy_file(name, found, name, dir_fd=source, new_dir_fd=target)
+    return _Copied(_Look.of(found), _Look.of(copy))
+
+
 def _copy(source: Path, target: Path) -> None:
-    """Copies a file of git or of ours, if there is one, over what stands there; its time says how old it is."""
+    """Copies a file of git or of ours, if there is one, over what stands there."""
     with suppress(FileNotFoundError):
-        found = source.stat()
+        source = source.resolve(strict=True)
         files.remove_file(target)
-        mode = stat.S_IMODE(found.st_mode) & files.PERMISSION_BITS
-        files.copy_file(str(source.resolve()), str(target), mode=mode, modified_ns=found.st_mtime_ns)
+        with (
+            files.closing(files.open_root(source.parent)) as above,
+            files.closing(files.open_root(target.parent)) as folder,
+        ):
+            found = files.status(source.name, dir_fd=above)
+            files.copy_file(source.name, found, target.name, dir_fd=above, new_dir_fd=folder)
 
 
 def _unreadable(path: str, cause: OSError) -> UnsafePath:

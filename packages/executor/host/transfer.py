@@ -26,6 +26,7 @@ from executor.errors import (
     InvalidSettings,
 )
 from executor.events.recorder import redact_value
+from executor.host import files
 from executor.host.archive import Archive, ArchiveWriter, open_archive
 from executor.host.artifacts import CHANGESET, KEPT, RESCUED, STEP_LOGS, ArtifactFolder
 from executor.host.presence import safe_name
@@ -428,8 +429,8 @@ class _Made:
     def undo(self) -> None:
         for file in self._files:
             with suppress(OSError):
-                file.unlink()
+                files.remove_file(file)
         for folder in self._folders:
             for inner in (folder / STEP_LOGS, folder / RESCUED, folder):
-                with suppress(OSError):
-                    inner.rmdir()
+                with suppress(OSError), files.closing(files.open_root(inner.parent)) as above:
+                    files.remove_directory(inner.name, dir_fd=above)
