@@ -171,13 +171,14 @@ def test_an_edit_by_a_person_survives_the_rollback_and_is_named(tmp_path: Path, 
     repository.write("calculator.py", "# mine\n")
     (tmp_path / "go").touch()
 
-    code, err = ended(process)
+    code, _ = ended(process)
     shown = repository.run("show", "@last")
 
     assert code == 5
-    assert "calculator.py" in err
+    record = repository.run("show", "@last", "--json").json["execution"]
+    assert ("failed", "rollback_incomplete") == (record["status"], record["error_code"])
+    assert "calculator.py" in record["error_message"]
     assert "calculator.py" in shown.out
-    assert "failed" in shown.out
     assert (repository.root / "calculator.py").read_text() == "# mine\n"
     assert not (repository.root / "new.py").exists()
     rescued = list((repository.root / ".executor/executions").glob("*/rescued/*"))
