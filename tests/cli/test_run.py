@@ -77,6 +77,19 @@ def test_a_change_that_fails_its_check_is_undone_to_the_byte(repository: Reposit
     assert found == {"verify": 1, "apply": 0, "!verify": 0}
 
 
+def test_a_directory_that_lost_its_last_file_comes_back(repository: Repository) -> None:
+    only = repository.root / "folder/deep/only.txt"
+    only.parent.mkdir(parents=True)
+    only.write_text("the only one\n")
+    before = repository.state()
+    patch = "--- a/folder/deep/only.txt\n+++ /dev/null\n@@ -1 +0,0 @@\n-the only one\n"
+
+    result = repository.apply(patch, verify="test -e folder")
+
+    assert result.code == 1, result.err
+    assert repository.state() == before
+
+
 def test_every_step_is_recorded_in_order_with_its_events(repository: Repository) -> None:
     repository.apply(BROKEN_PATCH)
 

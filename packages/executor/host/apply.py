@@ -344,6 +344,16 @@ class Transaction:
         return self._intent.execution_id
 
     @property
+    def directories_created(self) -> frozenset[str]:
+        """What the change makes besides its files."""
+        return frozenset(self._intent.directories_created)
+
+    @property
+    def directories_emptied(self) -> frozenset[str]:
+        """What the change removes besides its files."""
+        return frozenset(saved.path for saved in self._intent.directories_emptied)
+
+    @property
     def begun(self) -> bool:
         """Whether the journal stands, so that there may be something to undo."""
         return self._journal is not None and self._journal.intent() is not None

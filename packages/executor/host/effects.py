@@ -75,7 +75,7 @@ class CheckEffects:
     def note(self) -> None:
         """Tells the journal what stands there now is the checks' doing, before others come to edit."""
         drift = self.look()
-        self._transaction.note_effects(changed=drift.changed_paths, created=drift.created_paths)
+        self._transaction.note_effects(changed=drift.changed_paths, created=self._made(drift))
 
     def roll_back(self) -> tuple[RollbackReport, Problems]:
         """Undoes checks and change. Returns the journal's report, and what else is not as before.
@@ -97,7 +97,13 @@ class CheckEffects:
         """Restores what neither the journal keeps nor the change touches."""
         handled = {*self._transaction.paths, *self._snapshot.kept_paths}
         drift = self.look()
-        rest = replace(drift, changes=tuple(c for c in drift.changes if c.path not in handled))
+        # What the change itself made is not missed: a rollback that was cut short has removed it already.
+        made = self._transaction.directories_created
+        rest = replace(
+            drift,
+            changes=tuple(c for c in drift.changes if c.path not in handled),
+            removed_directories=tuple(d for d in drift.removed_directories if d not in made),
+        )
         if not rest.changes and not rest.removed_directories:
             return []
         return restore(
@@ -122,12 +128,17 @@ class CheckEffects:
                     files.write_all(copy, chunk)
                 files.sync(copy)
 
+    def _made(self, drift: Drift) -> list[str]:
+        """What is new, without the directories the change had removed: its rollback makes them again."""
+        back = self._transaction.directories_emptied.intersection(drift.created_directories)
+        return [path for path in drift.created_paths if path not in back]
+
     def _sweep(self) -> Problems:
         """Removes what checks made out of sight and the rollback of an ignore rule brought into sight."""
         problems: Problems = []
         drift = self.look()
         own = set(self._transaction.paths)
-        for path in drift.created_paths:
+        for path in self._made(drift):
             if path in own:
                 continue
             try:
