@@ -17,7 +17,11 @@ from executor_api.paths import unescaped
 from support.api import client, problem_of, sign_in
 
 # What can be meant, so that only who asks is missing.
-BODIES: dict[str, dict[str, str]] = {"/executions": {"patch": "x"}, "/executions/x/retry": {}}
+BODIES: dict[str, dict[str, str]] = {
+    "/executions": {"patch": "x"},
+    "/executions/x/retry": {},
+    "/executions/x/revert": {},
+}
 
 
 @pytest.fixture(scope="module")

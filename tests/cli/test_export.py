@@ -117,7 +117,7 @@ def test_killed_at_any_file_operation_nothing_or_all_is_there(repository: Reposi
     nth, killed = 0, 0
     while True:
         # Most are writes of one artifact after the other.
-        nth += 1 if nth < 3 else 31
+        nth += 1 if nth < 3 else 97
         other = Repository.calculator(tmp_path / f"other{nth}")
         other.run("init")
         process = other.start("import", str(case), environ=environment(Fault(nth=nth, error=None)))

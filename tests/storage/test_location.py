@@ -1,5 +1,6 @@
 """Where the state of a workspace is, and what a workspace is called."""
 
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -128,15 +129,19 @@ def test_many_at_once_make_one_name(tmp_path: Path) -> None:
 def test_a_file_system_without_hard_links_gets_a_name_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path, target: Path) -> None:
+    refused = []
+
+    def refuse(source: Path, target: Path) -> None:
+        refused.append(target.name)
         raise PermissionError(1, "no hard links here")
 
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr(os, "link", refuse)
 
     name = ensure_workspace_id(tmp_path / ".executor", {})
 
     assert name == ensure_workspace_id(tmp_path / ".executor", {})
     assert [".gitignore", "workspace.id"] == sorted(path.name for path in (tmp_path / ".executor").iterdir())
+    assert "workspace.id" in refused
 
 
 def test_a_variable_names_the_workspace(tmp_path: Path) -> None:
@@ -162,11 +167,11 @@ def test_a_damaged_name_is_not_replaced(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_name_that_cannot_be_kept_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path, text: str, encoding: str) -> None:
+    def refuse(source: Path, target: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
     create_state_directory(tmp_path)
-    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(os, "link", refuse)
 
     with pytest.raises(DatabaseUnavailable, match="Permission denied"):
         ensure_workspace_id(tmp_path, {})
