@@ -206,8 +206,9 @@ class TestPage:
         kept = results.load(program.KEPT)
         page = program.PAGE.read_text()
 
-        assert {work.key for work in works.WORKS} == {each.key for each in kept.results}
-        assert [work.title for work in works.WORKS if work.title not in page] == []
+        every = (*works.WORKS, *workspaces.WORKS)
+        assert {work.key for work in every} == {each.key for each in kept.results}
+        assert [work.title for work in every if work.title not in page] == []
 
     def test_what_was_missed_is_named(self) -> None:
         kept = results.load(program.KEPT)
