@@ -97,7 +97,7 @@ export function FileTree({ files, selected, select }: Props): JSX.Element {
                   role="treeitem"
                   aria-level={row.level + 1}
                   aria-selected={entry.path === selected}
-                  aria-label={`${plain(entry.name)}, ${entry.file ? entry.file.operation : plural(entry.files, "file")}, ${entry.added} lines added, ${entry.removed} removed`}
+                  aria-description={`${entry.file ? entry.file.operation : plural(entry.files, "file")}, ${entry.added} lines added, ${entry.removed} removed`}
                   {...(entry.file ? {} : { "aria-expanded": open })}
                   tabIndex={item.index === at ? 0 : -1}
                   title={plain(entry.path)}
