@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,12 @@ class AcceptedQueue:
 
     def waiting(self) -> list[str]:
         """Execution ids, the first accepted first."""
-        return [path.read_text() for path in self._files()]
+        found = []
+        for path in self._files():
+            # Whoever looks on while it is taken from finds that a file has gone since the listing.
+            with suppress(FileNotFoundError):
+                found.append(path.read_text())
+        return found
 
     def remove(self, execution_id: str) -> None:
         for path in self._files():
