@@ -220,7 +220,7 @@ def test_only_so_many_connections_are_kept(engine: SqliteEngine) -> None:
     with ThreadPoolExecutor(40) as pool:
         list(pool.map(lambda _: engine.read(lambda connection: barrier.wait(60)), range(40)))
 
-    assert 16 == len(engine._idle)
+    assert 8 == len(engine._idle)
 
 
 def test_a_database_in_memory_is_refused() -> None:

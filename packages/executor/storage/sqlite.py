@@ -43,7 +43,7 @@ _FORK_WAIT_SECONDS: Final = 30.0
 # 32 MB; the connection keeps up to 64 MB of log.
 _CHECKPOINT_PAGES: Final = 8_000
 
-_IDLE_KEPT: Final = 16
+_IDLE_KEPT: Final = 8
 _BATCH: Final = 64
 
 _PATH_MATCHES: Final = "executor_path_matches(executions.affected_paths, ?)"
@@ -241,8 +241,6 @@ class SqliteEngine:
             # Pages in the log before they are copied back into the file. A start touches some twenty
             # pages, most of them the same ones each time: copying less often copies them less often.
             connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-            # KiB a transaction may change before pages are written ahead of the commit, and read again.
-            connection.execute("PRAGMA cache_size=-65536")
             self._writer = _prepared(connection)
         return self._writer
 
