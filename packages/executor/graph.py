@@ -8,7 +8,7 @@ execution is never its own relative, and no list holds an execution twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -175,6 +175,23 @@ def place(rows: Iterable[ExecutionRecord], execution_id: str) -> Place:
 def is_attempt(row: ExecutionRecord) -> bool:
     """Whether the execution is another attempt of its parent's task."""
     return row.parent_execution_id is not None and row.trigger_kind in ATTEMPT_TRIGGERS
+
+
+def first_attempts(tried: Mapping[str, str | None]) -> dict[str, str]:
+    """The first attempt behind each execution; no key where it is not among them or a cycle hides it.
+
+    `tried` holds for each the execution it tries again, None for one that is no retry and no repair.
+    """
+    first = {name: name for name, again in tried.items() if again is None}
+    for name in tried:
+        way: dict[str, None] = {}
+        at: str | None = name
+        while at is not None and at not in first and at not in way:
+            way[at] = None
+            at = tried.get(at)
+        if at is not None and at in first:
+            first.update(dict.fromkeys(way, first[at]))
+    return first
 
 
 def attempt_tree(

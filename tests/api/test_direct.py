@@ -21,7 +21,7 @@ CHAIN = quote("task/1 %2F ä", safe="")
 PATHS = (
     "/executions",
     "/executions?limit=2&offset=1",
-    "/executions?status=completed&status=!failed&q=%C3%A4&include=steps&include=lines",
+    "/executions?status=completed&status=!failed&q=%C3%A4&include=steps&include=lines&include=attempts",
     "/executions?since=2026-01-01T00:00:00%2B02:00&unresolved=false",
     "/executions?correlation_id=gone",
     "/executions/e1",

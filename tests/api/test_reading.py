@@ -385,6 +385,23 @@ class TestOne:
         assert "lines_added" not in api.get("/executions?include=steps").json()["executions"][0]
         assert (422, "invalid_request") == problem_of(api.get("/executions?include=everything"))
 
+    def test_where_attempts_began_is_told_when_asked(self, harness: SqliteHarness) -> None:
+        """In the list and with one execution; nothing where the beginning is not recorded."""
+        start(harness.store(), "first")
+        start(harness.store(), "second", "first", trigger_kind="retry")
+        start(harness.store(), "third", "second", trigger_kind="repair")
+        start(harness.store(), "other", "third", trigger_kind="child")
+        harness.write_behind([row("lost", parent_execution_id="gone", trigger_kind="retry")])
+        expected = {"first": "first", "second": "first", "third": "first", "other": "other", "lost": None}
+        with client(harness.workspace) as api:
+            listed = api.get("/executions?include=attempts").json()["executions"]
+            details = {name: api.get(f"/executions/{name}").json() for name in expected}
+            plain = api.get("/executions?include=steps").json()["executions"]
+
+        assert expected == {item["execution_id"]: item["first_attempt_id"] for item in listed}
+        assert expected == {name: detail["first_attempt_id"] for name, detail in details.items()}
+        assert all("first_attempt_id" not in item for item in plain)
+
     def test_what_an_agent_said_is_named_and_can_be_read(self, tmp_path: Path) -> None:
         repository = Repository.calculator(tmp_path / "repository")
         repository.write("../said", "turning it round\n")
@@ -533,7 +550,7 @@ class TestOddities:
         )
         for path in (
             "/executions",
-            "/executions?include=steps&include=lines",
+            "/executions?include=steps&include=lines&include=attempts",
             "/executions/odd",
             "/executions/odd/lineage",
             "/executions/correlation/odd",

@@ -393,3 +393,16 @@ def test_rows_without_an_id_count_neither_in_a_total_nor_beyond_it(
         ):
             page = store.list_executions(filter, 1, with_total=True)
             assert total == (page.total, page.total_at_least)
+
+
+def test_an_id_with_a_nul_in_a_list_of_ids_is_taken_for_no_other(tmp_path: Path) -> None:
+    """Old programs could write one; SQLite ends a text from JSON there."""
+    with ExecutionStore(tmp_path) as store:
+        start(store, "a")
+        store.record_step_start("a", 1, "apply")
+        with closing(sqlite3.connect(store.db_path, isolation_level=None)) as connection:
+            write_rows(connection, [row("a\0b")])
+
+        assert {"a\0b": []} == store.list_steps(["a\0b"])
+        assert {} == store.list_first_attempts(["a\0b"])
+        assert ["a"] == ids(store.list_executions(ExecutionFilter(parent_execution_id=("!a\0b",), q="a"), 1))

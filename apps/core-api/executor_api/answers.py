@@ -49,7 +49,7 @@ def summaries(records: list[ExecutionRecord]) -> Any:
     return encoded_list(records, summary)
 
 
-def detail(found: ExecutionDetail, transcript: str | None) -> dict[str, Any]:
+def detail(found: ExecutionDetail, transcript: str | None, first_attempt: str | None) -> dict[str, Any]:
     dropped = found.payload_dropped
     return {
         "execution": execution(found.execution),
@@ -60,6 +60,7 @@ def detail(found: ExecutionDetail, transcript: str | None) -> dict[str, Any]:
         "approval": document(found.approval),
         "links": [link(record) for record in found.links],
         "reverted_by": found.reverted_by,
+        "first_attempt_id": first_attempt,
         "artifact_path": found.execution.artifact_path,
         "transcript": transcript,
         "payload_dropped_at": dropped.timestamp if dropped else None,
@@ -73,8 +74,9 @@ def executions(
     offset: int,
     steps: Mapping[str, Sequence[StepRecord]] | None = None,
     lines: Mapping[str, LineCounts] | None = None,
+    first_attempts: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """`steps` and `lines` by execution, where they were asked for."""
+    """`steps`, `lines` and `first_attempts` by execution, where they were asked for."""
     shown = [execution(record) for record in page.items]
     if steps is not None:
         for item in shown:
@@ -84,6 +86,9 @@ def executions(
             counts = lines.get(item["execution_id"])
             item["lines_added"] = counts.added if counts else None
             item["lines_removed"] = counts.removed if counts else None
+    if first_attempts is not None:
+        for item in shown:
+            item["first_attempt_id"] = first_attempts.get(item["execution_id"])
     return {
         "executions": encoded_list(shown, lambda item: item),
         "total": page.total,

@@ -88,10 +88,11 @@ class Filter(BaseModel):
 
 
 class ListQuery(Filter):
-    include: list[Literal["steps", "lines"]] = Field(
+    include: list[Literal["steps", "lines", "attempts"]] = Field(
         default_factory=list,
         max_length=MAX_VALUES,
-        description="More about each execution: `steps`, or `lines` its change adds and removes. Repeatable.",
+        description="More about each execution: `steps`, `lines` its change adds and removes, or where its "
+        "`attempts` began. Repeatable.",
     )
     limit: int = Field(20, ge=1, le=MAX_LIST)
     cursor: Text | None = Field(
@@ -219,6 +220,11 @@ class ListedExecution(Execution):
     steps: list[StepSummary] | None = Field(None, description="With `include=steps`, in order.")
     lines_added: int | None = Field(None, description="With `include=lines`; null without a changeset.")
     lines_removed: int | None = Field(None, description="With `include=lines`; null without a changeset.")
+    first_attempt_id: str | None = Field(
+        None,
+        description="With `include=attempts`: where its retries and repairs began, itself for a first attempt; "
+        "null when that is not recorded.",
+    )
 
 
 class ExecutionList(BaseModel):
@@ -416,6 +422,9 @@ class ExecutionDetail(BaseModel):
     links: list[Link]
     reverted_by: str | None = Field(
         description="The execution that undid it, unless that was undone itself: nothing of the change is left."
+    )
+    first_attempt_id: str | None = Field(
+        description="Where its retries and repairs began, itself for a first attempt; null when that is not recorded."
     )
     artifact_path: str | None
     transcript: str | None = Field(

@@ -251,6 +251,15 @@ describe("what people come for", () => {
     await page.close();
   });
 
+  it("a row of another try says of what", async () => {
+    const page = await open("/ui/executions?view=all&q=rounding%20half%20a%20cent&trigger_kind=repair");
+    const [first] = (await (await context.request.get(`${server.origin}/executions?q=Add%20tax&trigger_kind=agent&limit=1`)).json()).executions;
+    const row = page.locator("a.item");
+    assert.match((await row.innerText()).replace(/\s+/g, " "), new RegExp(`3rd try of ${first.execution_id.slice(-8)}`));
+    assert.equal(await row.locator("a").count(), 0);
+    await page.close();
+  });
+
   it("changed files are a tree: folds, filters, leads to the file, and the address keeps it", async () => {
     const page = await open(known.paths.files);
     const tree = page.getByRole("tree", { name: "Changed files" });
@@ -337,7 +346,9 @@ describe("what people come for", () => {
     await page.getByRole("dialog").getByText("test_rounding.py").waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Retry" }).click();
     await page.waitForURL((url) => url.href !== before);
-    await page.getByText("2nd attempt").waitFor();
+    const first = new URL(before).pathname.slice(-8);
+    await page.getByText(`2nd try of ${first}`).waitFor();
+    assert.ok(before.endsWith(await page.getByRole("link", { name: first, exact: true }).getAttribute("href")));
     await page.locator(".badge.big[data-tone=amber]").waitFor({ timeout: 20_000 });
     await page.close();
   });

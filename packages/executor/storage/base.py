@@ -349,6 +349,14 @@ class ExecutionStorage(ABC):
         """The steps of many executions, as `get_execution_steps` gives those of one; a key for each id."""
 
     @abstractmethod
+    def list_first_attempts(self, execution_ids: Sequence[str]) -> dict[str, str]:
+        """Where the retries and repairs behind each execution began; itself, where it is neither.
+
+        No key for an execution that is not there, nor where the beginning is missing, hidden by a cycle or
+        more than 10,000 attempts away, all that are asked for together.
+        """
+
+    @abstractmethod
     def count_lines(self, execution_ids: Sequence[str]) -> dict[str, LineCounts]:
         """How many lines the changesets of executions add and remove; no key for one without a changeset."""
 

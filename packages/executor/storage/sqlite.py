@@ -297,7 +297,8 @@ class SqliteEngine:
         return _TEXT_OCCURS, (text, text, text, text)
 
     def text_list(self, values: Sequence[str]) -> str:
-        return json.dumps(list(values))
+        # SQLite ends a text from JSON at a NUL, and would take it for another, shorter one.
+        return json.dumps([value for value in values if "\0" not in value])
 
     def watch(self) -> Watch:
         with self._translating():

@@ -521,6 +521,30 @@ def select_attempt_tree() -> Select[Any]:
     )
 
 
+def select_first_attempts() -> Select[Any]:
+    """Ids of many executions and of what they try again, as far as retry and repair edges lead up, each once.
+
+    With each the parent it tries again; NULL in a first attempt. Nearest first, so that a limit cuts off the
+    farthest; a cycle among them ends by itself.
+    """
+
+    def tried(rows: FromClause) -> ColumnElement[Any]:
+        return case((rows.c.trigger_kind.in_(words(ATTEMPT_TRIGGERS)), rows.c.parent_execution_id))
+
+    up = (
+        select(e.execution_id.label("id"), tried(executions).label("tried"))
+        .where(OneOf(e.execution_id, text_parameter("values")))
+        .cte("up", recursive=True)
+    )
+    row = executions.alias("earlier")
+    up = up.union(
+        select(row.c.execution_id, tried(row)).select_from(
+            LookupJoin(up, row, row.c.execution_id == up.c.tried)
+        )
+    )
+    return select(up.c.id, up.c.tried).limit(number_parameter("limit"))
+
+
 # Executions: conditions.
 
 
@@ -1186,6 +1210,7 @@ def statements(engine: str) -> dict[str, Any]:
         "select_deeper": select_deeper(),
         "select_siblings": select_siblings(),
         "select_attempt_tree": select_attempt_tree(),
+        "select_first_attempts": select_first_attempts(),
         "select_unresolved": select_unresolved(),
         "select_reverted": select_reverted(),
         "insert_step": insert_step(insert),

@@ -112,6 +112,8 @@ _STATUS: Final = [field.name for field in fields(ExecutionRecord)].index("status
 # Nothing has to make up for these, whatever their verdict.
 _SETTLED: Final = frozenset({ExecutionStatus.COMPLETED.value, ExecutionStatus.CANCELLED.value})
 _DOCUMENTS_AT_A_TIME: Final = 50
+# Earlier attempts looked at for one answer: those of a sensible page, and no walk through an endless retry.
+_ATTEMPTS_FOLLOWED: Final = 10_000
 _CANDIDATES_SHOWN: Final = 6
 # Fewer rows than these are sorted sooner than met on a walk along all.
 _RARE: Final = 2_000
@@ -1093,6 +1095,14 @@ class ExecutionStore(ExecutionStorage):
             step = rows.step(row)
             found[given[step.execution_id]].append(step)
         return found
+
+    def list_first_attempts(self, execution_ids: Sequence[str]) -> dict[str, str]:
+        given = {checks.asked_id(name): name for name in execution_ids}
+        asked = self._sql.select_first_attempts(
+            values=self._engine.text_list(list(given)), limit=_ATTEMPTS_FOLLOWED
+        )
+        first = graph.first_attempts(dict(self._engine.query(asked)))
+        return {name: first[asked] for asked, name in given.items() if asked in first}
 
     def count_lines(self, execution_ids: Sequence[str]) -> dict[str, LineCounts]:
         from executor.storage.documents import line_counts

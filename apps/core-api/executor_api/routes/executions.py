@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from executor import graph
 from executor.changes.render import render_diff
 from executor.errors import ArtifactNotFound, CorrelationNotFound, InvalidFilter, InvalidLimit
 from executor.host.artifacts import TRANSCRIPT
@@ -81,6 +82,7 @@ def list_executions(request: Request, query: Annotated[schemas.ListQuery, Query(
             offset=query.offset,
             steps=store.list_steps(shown) if "steps" in query.include else None,
             lines=store.count_lines(shown) if "lines" in query.include else None,
+            first_attempts=store.list_first_attempts(shown) if "attempts" in query.include else None,
         )
     )
 
@@ -127,7 +129,10 @@ def get_execution(
     transcript = found.plan.transcript_url if found.plan is not None else None
     if folder is not None and folder.has_transcript:
         transcript = TRANSCRIPT
-    return JSONAnswer(answers.detail(found, transcript))
+    first: str | None = execution_id
+    if graph.is_attempt(found.execution):
+        first = service.store.list_first_attempts([execution_id]).get(execution_id)
+    return JSONAnswer(answers.detail(found, transcript, first))
 
 
 @router.get("/executions/{execution_id:segment}/lineage", **operation(schemas.ExecutionLineage, 404))

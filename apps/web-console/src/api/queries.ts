@@ -32,7 +32,7 @@ export function useExecutions(query: URLSearchParams): UseInfiniteQueryResult<In
 
 /** With what the rows of the list show beside the record. */
 function rowsOf(params: URLSearchParams): URLSearchParams {
-  for (const each of ["steps", "lines"]) params.append("include", each);
+  for (const each of ["steps", "lines", "attempts"]) params.append("include", each);
   return params;
 }
 

@@ -9,7 +9,7 @@ import { useNow } from "../lib/now";
 import { ended, STEP_TONES, words, type Tone } from "../lib/status";
 import { looksLikeTrouble, oneLine, plain, splitLines } from "../lib/text";
 import { bar, span } from "../lib/timeline";
-import { bytes, duration, ordinal, parseTime, plural } from "../lib/time";
+import { bytes, duration, ordinal, parseTime, plural, shortId } from "../lib/time";
 import { Icon, type IconName } from "../ui/icon";
 import { Awaited, Badge, Card, Copy, Empty, Id, Loading, Risk, Status, Text, Time, Took, Trouble, Verdict } from "../ui/kit";
 import { useTitle } from "../ui/frame";
@@ -230,7 +230,21 @@ function Head({ detail }: { detail: Detail }): JSX.Element {
             )}
           </>
         </Meta>
-        {attempt > 1 && <Meta icon="retry">{`${ordinal(attempt)} attempt`}</Meta>}
+        {attempt > 1 && (
+          <Meta icon="retry">
+            <>
+              {ordinal(attempt)} try
+              {detail.first_attempt_id && (
+                <>
+                  {" of "}
+                  <Link className="link" to={`/executions/${encodeURIComponent(detail.first_attempt_id)}`} title={plain(detail.first_attempt_id)}>
+                    <code>{plain(shortId(detail.first_attempt_id))}</code>
+                  </Link>
+                </>
+              )}
+            </>
+          </Meta>
+        )}
         <Meta icon="file">{plural(execution.affected_paths.length, "file")}</Meta>
         {workspace?.path && (
           <Meta icon="folder" title={`${workspace.host ?? ""}:${workspace.path}`}>

@@ -7,8 +7,8 @@ import type { ListedExecution, Workspace } from "../api/types";
 import { CHOICES, FILTER_FIELDS, listQuery, negated, readState, VIEWS, withFilter, withoutFilter, writeState, type Filter, type FilterField, type ListState, type View } from "../lib/filters";
 import { useKeys } from "../lib/keys";
 import { awaiting, STEP_TONES, words } from "../lib/status";
-import { cause, oneLine } from "../lib/text";
-import { duration, ordinal, plural } from "../lib/time";
+import { cause, oneLine, plain } from "../lib/text";
+import { duration, ordinal, plural, shortId } from "../lib/time";
 import { Icon } from "../ui/icon";
 import { Awaited, Counts, Empty, Id, Menu, Risk, Status, Text, Time, Took, Trouble, Verdict } from "../ui/kit";
 import { useTitle } from "../ui/frame";
@@ -410,6 +410,21 @@ function MiniSteps({ steps }: { steps: NonNullable<ListedExecution["steps"]> }):
   );
 }
 
+/** No link of its own: the whole row is one. */
+function Tries({ attempt, first }: { attempt: number; first: string | null | undefined }): JSX.Element {
+  return (
+    <span className="tries num" title={first ? `attempt ${attempt}; the first one is ${plain(first)}` : undefined}>
+      {ordinal(attempt)} try
+      {first && (
+        <>
+          {" of "}
+          <code>{plain(shortId(first))}</code>
+        </>
+      )}
+    </span>
+  );
+}
+
 function Row({ execution, selected, workspace }: { execution: ListedExecution; selected: boolean; workspace: string | null }): JSX.Element {
   const attempt = execution.attempt;
   const error = cause(oneLine(execution.error_message));
@@ -420,7 +435,7 @@ function Row({ execution, selected, workspace }: { execution: ListedExecution; s
         <span className="title">
           <b className="cut" dir="auto">{oneLine(execution.title) || <span className="dim">untitled</span>}</b>
           <Id id={execution.execution_id} />
-          {attempt > 1 && <span className="tries num">{ordinal(attempt)} try</span>}
+          {attempt > 1 && <Tries attempt={attempt} first={execution.first_attempt_id} />}
         </span>
         {error && (
           <span className="sub" title={oneLine(execution.error_message, 1000)}>

@@ -71,6 +71,19 @@ class GraphContract(Contract):
                 tree = graph.attempt_tree(records, record.execution_id, workspace_id=own)
 
                 assert tree[:limit] == store.get_attempt_tree(record.execution_id, limit)
+            # A NUL in old ids is in no list of ids.
+            places = {
+                r.execution_id: graph.place(records, r.execution_id)
+                for r in records
+                if "\0" not in r.execution_id
+            }
+
+            assert {
+                name: place.first_attempt.execution_id
+                for name, place in places.items()
+                if place.first_attempt is not None
+            } == store.list_first_attempts([*places, "unknown"])
+            assert {} == store.list_first_attempts([])
 
         check()
 
@@ -107,6 +120,25 @@ class GraphContract(Contract):
             assert {} == store.list_reverted([])
 
         check()
+
+    def test_the_first_of_very_many_attempts_is_not_looked_for(
+        self, store: ExecutionStorage, harness: StoreHarness
+    ) -> None:
+        """The nearest 10,000 are; what is asked for beside them is answered."""
+        chain = [
+            row(
+                f"e{number:05}",
+                parent_execution_id=f"e{number - 1:05}" if number else None,
+                correlation_id="e00000",
+                trigger_kind="retry" if number else "manual",
+            )
+            for number in range(10_002)
+        ]
+        harness.write_behind(chain)
+
+        assert {"e09999": "e00000"} == store.list_first_attempts(["e09999"])
+        assert {} == store.list_first_attempts(["e10001"])
+        assert {"e00000": "e00000"} == store.list_first_attempts(["e10001", "e00000"])
 
     def test_a_family_of_attempts_reads_as_it_happened(self, store: ExecutionStorage) -> None:
         start(store, "exec_001")
