@@ -150,6 +150,12 @@ class TestPropose:
 
         assert (409, "revert_conflict") == problem_of(refused)
         assert second in refused.json()["detail"]
+        conflict = refused.json()["conflict"]
+        assert ([second], [], ["calculator.py"]) == (
+            conflict["executions"],
+            conflict["edited"],
+            [item["path"] for item in conflict["paths"]],
+        )
         assert (409, "invalid_state") == problem_of(api.post(f"/executions/{failed}/revert", json={}))
         assert (422, "invalid_settings") == problem_of(
             api.post(f"/executions/{second}/revert", json={"verify": ["rm -rf ."]})

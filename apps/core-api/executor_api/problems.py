@@ -25,6 +25,7 @@ from executor.errors import (
     LockHeld,
     NotFound,
     PayloadDropped,
+    RevertConflict,
     RollbackIncomplete,
     TryAgain,
     Unavailable,
@@ -77,6 +78,19 @@ class FieldError(BaseModel):
     reason: str = Field(examples=["Input should be less than or equal to 500"])
 
 
+class ChangedPath(BaseModel):
+    path: str
+    reason: str
+
+
+class ChangedSince(BaseModel):
+    """What is in the way of undoing an execution."""
+
+    paths: list[ChangedPath]
+    executions: list[str] = Field(description="They changed the same lines, newest first: undo these before.")
+    edited: list[str] = Field(description="Files that were changed outside Executor.")
+
+
 class Problem(BaseModel):
     """What went wrong. `code` is stable, `detail` is for people."""
 
@@ -89,13 +103,22 @@ class Problem(BaseModel):
         None, description="The header `X-Request-Id` of the answer, which the log of the server names, too."
     )
     errors: list[FieldError] | None = Field(None, description="For `invalid_request`: each unusable value.")
+    conflict: ChangedSince | None = Field(None, description="For `revert_conflict`.")
 
 
 class Refused(Exception):
     """A request this server does not answer, for a reason that is no error of the library."""
 
-    def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        headers: dict[str, str] | None = None,
+        conflict: dict[str, Any] | None = None,
+    ) -> None:
         self.status, self.code, self.detail, self.headers = status, code, detail, headers or {}
+        self.conflict = conflict
         super().__init__(detail)
 
 
@@ -107,6 +130,7 @@ def problem(
     request_id: str | None = None,
     headers: dict[str, str] | None = None,
     errors: list[dict[str, str]] | None = None,
+    conflict: dict[str, Any] | None = None,
 ) -> Response:
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -118,6 +142,8 @@ def problem(
     }
     if errors is not None:
         body["errors"] = errors
+    if conflict is not None:
+        body["conflict"] = conflict
     return Response(encode(body), status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -147,6 +173,14 @@ def described(error: ExecutorError | Refused) -> tuple[int, str, str]:
     return status, error.code, detail
 
 
+def conflict_of(error: ExecutorError | Refused) -> dict[str, Any] | None:
+    """For programs, what the sentence of a revert's conflict says."""
+    if not isinstance(error, RevertConflict):
+        return None
+    paths = [{"path": path, "reason": reason} for path, reason in error.paths]
+    return {"paths": paths, "executions": list(error.executions), "edited": list(error.edited)}
+
+
 def of_error(error: ExecutorError, request_id: str | None) -> Response:
     status, code, detail = described(error)
     if status >= 500:
@@ -158,7 +192,14 @@ def of_error(error: ExecutorError, request_id: str | None) -> Response:
 def of(error: ExecutorError | Refused, request_id: str | None) -> Response:
     if isinstance(error, ExecutorError):
         return of_error(error, request_id)
-    return problem(error.status, error.code, error.detail, request_id=request_id, headers=error.headers)
+    return problem(
+        error.status,
+        error.code,
+        error.detail,
+        request_id=request_id,
+        headers=error.headers,
+        conflict=error.conflict,
+    )
 
 
 def install(app: FastAPI) -> None:

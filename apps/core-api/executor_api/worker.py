@@ -39,7 +39,7 @@ from executor.models.ids import check_label, new_execution_id
 from executor.runtime import Proposal, open_runtime
 from executor_api.accepted_queue import AcceptedQueue
 from executor_api.encoding import encode
-from executor_api.problems import Refused, described
+from executor_api.problems import Refused, conflict_of, described
 
 MOST_WAITING: Final = 64
 # Whoever works in the workspace beside us is waited for.
@@ -103,7 +103,8 @@ class Worker:
             return encode({"done": self._methods[request["method"]](**request["values"])})
         except (ExecutorError, Refused) as error:
             status, code, detail = described(error)
-            return encode({"refused": {"status": status, "code": code, "detail": detail}})
+            more = conflict_of(error)
+            return encode({"refused": {"status": status, "code": code, "detail": detail, "conflict": more}})
         except Exception:  # noqa: BLE001
             # The server answers 500; whoever runs it finds the trace in its log.
             _log.exception("a request to the worker failed")

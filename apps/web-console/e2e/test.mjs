@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -50,8 +50,12 @@ async function open(path, use = context) {
 
 /** A change of one new file, as somebody makes it at a terminal. */
 function run(file, title) {
+  write(`diff --git a/${file} b/${file}\nnew file mode 100644\n--- /dev/null\n+++ b/${file}\n@@ -0,0 +1 @@\n+hello\n`, title);
+}
+
+function write(text, title) {
   const patch = join(workspace, "..", "note.diff");
-  writeFileSync(patch, `diff --git a/${file} b/${file}\nnew file mode 100644\n--- /dev/null\n+++ b/${file}\n@@ -0,0 +1 @@\n+hello\n`);
+  writeFileSync(patch, text);
   execFileSync(process.env.EXECUTOR, ["run", "--patch", patch, "--title", title, "--no-verify"], { cwd: workspace, stdio: "ignore" });
 }
 
@@ -263,7 +267,7 @@ describe("what people come for", () => {
   it("changed files are a tree: folds, filters, leads to the file, and the address keeps it", async () => {
     const page = await open(known.paths.files);
     const tree = page.getByRole("tree", { name: "Changed files" });
-    const names = async () => (await tree.getByRole("treeitem").allInnerTexts()).map((text) => text.replace(/\s+/g, " ").trim());
+    const names = async () => (await tree.getByRole("treeitem").allInnerTexts()).map((text) => text.replace(/(create|\d files?)$/, "").replace(/\s+/g, " ").trim());
     assert.deepEqual(await names(), ["docs/guide +3", "invoices.md +3", "invoices +6", "models +3", "__init__.py", "line.py +3", "views +2", "print.py +2", "__init__.py +1"]);
     await tree.locator("[tabindex='0']").focus();
     await page.keyboard.press("ArrowLeft");
@@ -388,6 +392,49 @@ describe("what people come for", () => {
     await page.close();
   });
 
+  it("who approved: two clicks", async () => {
+    const page = await open("/ui/");
+    await page.getByRole("link", { name: /^All/ }).click();
+    await page.getByRole("link", { name: /^completed Add a Makefile/ }).click();
+    await page.getByText(/Approved by .*: releases need it/).waitFor();
+    await page.close();
+  });
+
+  it("undo it: three clicks, with a confirmation that names the files", async () => {
+    const page = await open("/ui/executions?view=all");
+    await page.getByRole("link", { name: /^completed Give invoices/ }).click();
+    await page.getByRole("button", { name: "Revert" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("invoices/models/line.py", { exact: true }).waitFor();
+    const before = page.url();
+    await dialog.getByRole("button", { name: "Revert" }).click();
+    await page.waitForURL((url) => url.href !== before);
+    await page.getByText("Reverts Give invoices a package of their own").waitFor();
+    await page.locator(".badge.big[data-tone=green]").waitFor({ timeout: 20_000 });
+    assert.ok(!existsSync(join(workspace, "invoices")), "the files are gone");
+    await page.getByRole("link", { name: "Give invoices a package of their own" }).last().click();
+    await page.getByText(/Reverted by .*nothing of this change is left/).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Revert" }).count(), 0);
+    await page.getByRole("tab", { name: /Changes/ }).click();
+    await page.getByText(/^reverted by/).waitFor();
+    await page.close();
+  });
+
+  it("what was changed again is not undone, and leads to what did that", async () => {
+    run("AGAIN.md", "Write it");
+    write("diff --git a/AGAIN.md b/AGAIN.md\n--- a/AGAIN.md\n+++ b/AGAIN.md\n@@ -1 +1 @@\n-hello\n+goodbye\n", "Write it anew");
+    const page = await open("/ui/executions?view=all&q=Write%20it");
+    await page.getByRole("link", { name: /^completed Write it (?!anew)/ }).click();
+    await page.getByRole("button", { name: "Revert" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revert" }).click();
+    const alert = page.getByRole("alert");
+    await alert.getByText("Changed since: nothing was undone").waitFor();
+    await alert.getByText("AGAIN.md").waitFor();
+    await alert.getByRole("link").click();
+    await page.waitForFunction(() => document.querySelector("h1")?.textContent === "Write it anew");
+    await page.close();
+  });
+
   it("what is new waits above the rows, and rows go on in their place", async () => {
     const page = await open("/ui/executions?view=all");
     const first = await page.locator("a.item b").first().textContent();
@@ -396,6 +443,25 @@ describe("what people come for", () => {
     assert.equal(await page.locator("a.item b").first().textContent(), first);
     await page.getByRole("button", { name: "Show", exact: true }).click();
     await page.waitForFunction(() => document.querySelector("a.item b")?.textContent === "Add a note");
+    await page.close();
+  });
+
+  it("relatives that are not drawn: how many, and the way to them", async () => {
+    const page = await open("/ui/executions/sweep?tab=lineage");
+    const graph = page.getByRole("group", { name: /^Graph of the relatives/ });
+    // 300 children, of which 199 fit beside their parent; the first of them has one more.
+    await graph.getByRole("link", { name: "+101 more children" }).waitFor();
+    assert.equal(await page.getByRole("treeitem").count(), 200);
+    const tree = page.getByRole("tree");
+    await tree.getByRole("link", { name: "+101 more children" }).click();
+    await page.waitForURL(/near=400/);
+    await page.waitForFunction(() => document.querySelectorAll("[role=treeitem]").length > 300);
+    await page.goBack();
+    await tree.getByRole("treeitem").filter({ hasText: "Reformat part 1" }).first().scrollIntoViewIfNeeded();
+    await tree.getByRole("link", { name: "+1 more children" }).first().click();
+    await page.waitForURL(/sweep_001/);
+    // From the side of the family: its parent has more children than are drawn, and leads to them.
+    await page.getByRole("tree").getByText("Reformat part 301").waitFor();
     await page.close();
   });
 

@@ -1,5 +1,7 @@
 /** Questions to the server, and its answers or problems. */
 
+import type { ChangedSince } from "./types";
+
 export class Problem extends Error {
   override readonly name = "Problem";
 
@@ -8,6 +10,8 @@ export class Problem extends Error {
     readonly code: string,
     readonly detail: string,
     readonly requestId: string | null,
+    /** What is in the way of a revert. */
+    readonly conflict: ChangedSince | null = null,
   ) {
     super(detail);
   }
@@ -26,17 +30,19 @@ export class Problem extends Error {
 async function problemOf(response: Response): Promise<Problem> {
   const requestId = response.headers.get("x-request-id");
   let code = `http_${response.status}`;
+  let conflict: ChangedSince | null = null;
   let detail = `The server answered ${response.status}.`;
   if (response.headers.get("content-type")?.includes("json")) {
     try {
-      const body = (await response.json()) as { code?: unknown; detail?: unknown };
+      const body = (await response.json()) as { code?: unknown; detail?: unknown; conflict?: ChangedSince };
+      conflict = body.conflict ?? null;
       if (typeof body.code === "string") code = body.code;
       if (typeof body.detail === "string") detail = body.detail;
     } catch {
       // A torn answer: the status says what there is to say.
     }
   }
-  return new Problem(response.status, code, detail, requestId);
+  return new Problem(response.status, code, detail, requestId, conflict);
 }
 
 async function ask(path: string, init: RequestInit): Promise<Response> {

@@ -77,6 +77,25 @@ export function useLineage(id: string, limit: number): UseQueryResult<Lineage> {
   });
 }
 
+export interface Count {
+  readonly count: number;
+  /** There may be more than `count`. */
+  readonly atLeast: boolean;
+}
+
+/** How many children an execution has, by the server's count. */
+export function useChildCount(id: string, asked: boolean): UseQueryResult<Count> {
+  return useQuery({
+    queryKey: ["children", id],
+    enabled: asked,
+    staleTime: 60_000,
+    queryFn: async ({ signal }) => {
+      const page = await getJson<ExecutionPage>(`/executions?${new URLSearchParams({ parent_execution_id: id, limit: "1" }).toString()}`, signal);
+      return { count: page.total ?? page.total_at_least ?? 0, atLeast: page.total === null };
+    },
+  });
+}
+
 export function useEvents(id: string): UseQueryResult<{ events: RecordedEvent[] }> {
   return useQuery({
     queryKey: ["events", id],

@@ -25,3 +25,4 @@ export type Workspace = Schemas["Workspace"];
 export type Readiness = Schemas["Readiness"];
 export type Database = Schemas["Database"];
 export type Token = Schemas["Token"];
+export type ChangedSince = Schemas["ChangedSince"];

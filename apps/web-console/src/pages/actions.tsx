@@ -1,15 +1,15 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type JSX } from "react";
-import { useNavigate } from "react-router";
+import { Link, useNavigate } from "react-router";
 
 import { executionPath, post, Problem } from "../api/client";
 import { useEvents, useWorkspaces } from "../api/queries";
-import type { Accepted, Detail } from "../api/types";
+import type { Accepted, ChangedSince, Detail } from "../api/types";
 import { awaiting, ended } from "../lib/status";
 import { oneLine, plain } from "../lib/text";
 import { plural } from "../lib/time";
 import { Icon, type IconName } from "../ui/icon";
-import { Dialog } from "../ui/kit";
+import { Dialog, Id } from "../ui/kit";
 
 interface Action {
   readonly name: string;
@@ -44,6 +44,10 @@ const RETRY: Action = {
   name: "Retry", path: "retry", icon: "retry", look: "primary", asks: "The same change is judged, applied and verified again, as a child of this execution.",
   words: { label: "Why", field: "why", needed: false },
 };
+const REVERT: Action = {
+  name: "Revert", path: "revert", icon: "undo", look: "", asks: "These files become as they were before, and keep what other lines changed since. It is judged and verified like any change.",
+  words: { label: "Why", field: "why", needed: false },
+};
 const DISMISS: Action = {
   name: "Dismiss", path: "dismiss", icon: "eye", look: "", asks: "It no longer needs attention. This can be undone.",
   words: { label: "Reason", field: "reason", needed: true }, body: { undo: false },
@@ -61,7 +65,7 @@ function useActions(detail: Detail): readonly Action[] {
   if (!workspaces.data?.workspaces.some((each) => each.served && each.workspace_id === execution.workspace_id)) return [];
   if (awaiting(execution)) return [APPROVE, DENY, WITHDRAW];
   if (!ended(execution)) return [STOP];
-  if (execution.status === "completed") return [];
+  if (execution.status === "completed") return detail.reverted_by === null && execution.files_changed > 0 ? [REVERT] : [];
   const last = events.data?.events.findLast((event) => event.event === "dismissed" || event.event === "undismissed");
   return [RETRY, ...(detail.unresolved ? [DISMISS] : last?.event === "dismissed" ? [UNDISMISS] : [])];
 }
@@ -90,14 +94,20 @@ function Confirm({ action, detail, close }: { action: Action; detail: Detail; cl
   const [words, setWords] = useState("");
   // One wish, however often the button is pressed or the answer is lost.
   const [key] = useState(() => crypto.randomUUID());
+  const [already, setAlready] = useState<Accepted | null>(null);
   const mutation = useMutation({
     mutationFn: () => {
       const said = action.words && words.trim() ? { [action.words.field]: words.trim() } : {};
       return post<Accepted>(executionPath(execution.execution_id, `/${action.path}`), { ...action.body, ...said }, key);
     },
     onSuccess: (accepted) => {
-      close();
       void client.invalidateQueries({ predicate: (query) => query.queryKey[0] !== "pages" });
+      // Nothing ran: the reader is told so, and is not led to what looks like the answer.
+      if (accepted.already_applied) {
+        setAlready(accepted);
+        return;
+      }
+      close();
       if (accepted.execution_id !== execution.execution_id) void navigate(`/executions/${encodeURIComponent(accepted.execution_id)}`);
     },
   });
@@ -133,7 +143,20 @@ function Confirm({ action, detail, close }: { action: Action; detail: Detail; cl
             <textarea className="input" autoFocus required={action.words.needed} maxLength={1000} value={words} onChange={(event) => setWords(event.target.value)} />
           </label>
         )}
-        {problem && (
+        {already && (
+          <div className="note" role="status">
+            <Icon name="check" />
+            <span className="grow">
+              Nothing to do: the files are so already, by{" "}
+              <Link className="link" to={`/executions/${encodeURIComponent(already.execution_id)}`} onClick={close}>
+                <Id id={already.execution_id} />
+              </Link>
+            </span>
+          </div>
+        )}
+        {problem instanceof Problem && problem.conflict ? (
+          <InTheWay conflict={problem.conflict} close={close} />
+        ) : problem && (
           <div className="problem" role="alert">
             <Icon name="warning" />
             <div className="grow">
@@ -153,11 +176,49 @@ function Confirm({ action, detail, close }: { action: Action; detail: Detail; cl
           <button type="button" className="button" onClick={close}>
             Go back
           </button>
-          <button type="submit" className={`button ${action.look === "danger" ? "danger" : "primary"}`} disabled={mutation.isPending}>
+          <button type="submit" className={`button ${action.look === "danger" ? "danger" : "primary"}`} disabled={mutation.isPending || already !== null}>
             <Icon name={action.icon} size={14} /> {action.path === "approve" ? "Approve and run" : action.name}
           </button>
         </div>
       </form>
     </Dialog>
+  );
+}
+
+/** What changed since, so that it cannot be undone; and by what, so that this can be undone before. */
+function InTheWay({ conflict, close }: { conflict: ChangedSince; close: () => void }): JSX.Element {
+  return (
+    <div className="problem" role="alert">
+      <Icon name="warning" />
+      <div className="grow">
+        <strong>Changed since: nothing was undone</strong>
+        <ul className="paths" tabIndex={0} aria-label="Files in the way">
+          {conflict.paths.slice(0, SHOWN).map(({ path, reason }) => (
+            <li key={path} className="any">
+              <code>{plain(path)}</code> <span className="soft">{plain(reason)}</span>
+            </li>
+          ))}
+        </ul>
+        {conflict.executions.length > 0 && (
+          <>
+            <p>Revert these first, in this order:</p>
+            <ol className="row wrap">
+              {conflict.executions.slice(0, SHOWN).map((id) => (
+                <li key={id}>
+                  <Link className="link" to={`/executions/${encodeURIComponent(id)}`} onClick={close}>
+                    <Id id={id} />
+                  </Link>
+                </li>
+              ))}
+            </ol>
+          </>
+        )}
+        {conflict.edited.length > 0 && (
+          <p className="any">
+            Edited outside Executor, to be merged by hand: <code>{conflict.edited.slice(0, 8).map(plain).join(", ")}</code>
+          </p>
+        )}
+      </div>
+    </div>
   );
 }

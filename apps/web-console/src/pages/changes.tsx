@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState, type JSX } from "react";
 import { Diff, Hunk, type ViewType } from "react-diff-view";
-import { useSearchParams } from "react-router";
+import { Link, useSearchParams } from "react-router";
 
 import { Problem } from "../api/client";
 import { useDiff } from "../api/queries";
@@ -8,7 +8,7 @@ import type { ChangedFile, Detail, Diff as Answer } from "../api/types";
 import { patches, type Patch } from "../lib/patch";
 import type { Tone } from "../lib/status";
 import { plain } from "../lib/text";
-import { plural } from "../lib/time";
+import { plural, shortId } from "../lib/time";
 import { Icon } from "../ui/icon";
 import { Awaited, Badge, Card, Counts, Empty } from "../ui/kit";
 import { FileSelect, FileTree } from "./filetree";
@@ -65,8 +65,6 @@ function Shown({ diff, detail, only }: { diff: Answer; detail: Detail; only: boo
         </Empty>
       </div>
     );
-  const { execution } = detail;
-  const state = execution.status === "completed" ? "applied" : execution.rolled_back ? "applied, then put back" : "not in the workspace";
   const total = (of: "lines_added" | "lines_removed"): number => diff.files.reduce((sum, file) => sum + (file[of] ?? 0), 0);
   const several = diff.files.length > 1;
   const select = (path: string): void => change("file", path);
@@ -76,7 +74,7 @@ function Shown({ diff, detail, only }: { diff: Answer; detail: Detail; only: boo
         <div className="row wrap">
           <strong>{plural(diff.files.length, "file")}</strong>
           <Counts added={total("lines_added")} removed={total("lines_removed")} />
-          <Badge tone={execution.status === "completed" ? "green" : "grey"}>{state}</Badge>
+          <State detail={detail} />
         </div>
         <div className="segments" role="group" aria-label="How to show it">
           {(["unified", "split"] as const).map((each) => (
@@ -97,6 +95,26 @@ function Shown({ diff, detail, only }: { diff: Answer; detail: Detail; only: boo
       </div>
     </div>
   );
+}
+
+/** Whether the workspace has the change. */
+function State({ detail }: { detail: Detail }): JSX.Element {
+  const { execution, reverted_by } = detail;
+  if (reverted_by !== null)
+    return (
+      <Link to={`/executions/${encodeURIComponent(reverted_by)}`}>
+        <Badge tone="amber" icon="undo">
+          reverted by {shortId(plain(reverted_by))}
+        </Badge>
+      </Link>
+    );
+  if (execution.status === "completed")
+    return (
+      <Badge tone="green" icon="check">
+        applied
+      </Badge>
+    );
+  return <Badge>{execution.rolled_back ? "applied, then put back" : "not in the workspace"}</Badge>;
 }
 
 /** Where the file is whose path is selected, and so many after it. */

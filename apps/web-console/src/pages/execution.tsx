@@ -296,25 +296,69 @@ function Head({ detail }: { detail: Detail }): JSX.Element {
 
 function Links({ detail }: { detail: Detail }): JSX.Element | null {
   const own = detail.execution.execution_id;
-  if (detail.links.length === 0) return null;
+  const { reverted_by } = detail;
+  const undone = detail.links.find((link) => link.kind === "reverts" && link.source_id === own)?.target_id;
+  const others = detail.links.filter((link) => link.kind !== "reverts");
+  if (reverted_by === null && undone === undefined && others.length === 0) return null;
   return (
-    <ul className="row wrap">
-      {detail.links.map((link) => {
-        const from = link.source_id === own;
-        const other = from ? link.target_id : link.source_id;
-        const name = link.kind === "reverts" ? (from ? "Reverts" : "Reverted by") : from ? `Cites as ${words(link.kind)}` : `Cited as ${words(link.kind)} by`;
-        return (
-          <li key={`${link.kind}${other}`}>
-            <Badge tone="blue">
-              {name}{" "}
-              <Link className="link" to={`/executions/${encodeURIComponent(other)}`}>
-                <code>{plain(other).slice(-8)}</code>
-              </Link>
-            </Badge>
-          </li>
-        );
-      })}
-    </ul>
+    <>
+      {reverted_by !== null && <Undo word="Reverted by" tail=": nothing of this change is left" id={reverted_by} />}
+      {undone !== undefined && <Undo word="Reverts" tail="" id={undone} />}
+      {others.length > 0 && (
+        <ul className="row wrap">
+          {others.map((link) => {
+            const from = link.source_id === own;
+            const other = from ? link.target_id : link.source_id;
+            if (link.kind === "commit")
+              return (
+                <li key={other}>
+                  <Badge tone="blue" icon="branch" title={plain(other)}>
+                    commit <code>{plain(other).slice(0, 10)}</code>
+                  </Badge>
+                </li>
+              );
+            return (
+              <li key={`${link.kind}${other}`}>
+                <Badge tone="blue">
+                  {from ? `Cites as ${words(link.kind)}` : `Cited as ${words(link.kind)} by`}{" "}
+                  <Link className="link" to={`/executions/${encodeURIComponent(other)}`}>
+                    <code>{plain(other).slice(-8)}</code>
+                  </Link>
+                </Badge>
+              </li>
+            );
+          })}
+        </ul>
+      )}
+    </>
+  );
+}
+
+function Undo({ word, id, tail }: { word: string; id: string; tail: string }): JSX.Element {
+  const other = useDetail(id).data?.execution;
+  return (
+    <p className="note amber">
+      <Icon name="undo" />
+      <span className="grow any">
+        {word}{" "}
+        <Link className="link" to={`/executions/${encodeURIComponent(id)}`}>
+          {oneLine(other?.title, 120) || shortId(plain(id))}
+        </Link>
+        {other && (
+          <>
+            {" "}
+            <Time at={other.started_at} />
+            {other.actor && (
+              <>
+                {" "}
+                by <Text>{oneLine(other.actor, 60)}</Text>
+              </>
+            )}
+          </>
+        )}
+        {tail}
+      </span>
+    </p>
   );
 }
 

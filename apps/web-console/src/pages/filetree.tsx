@@ -109,6 +109,7 @@ export function FileTree({ files, selected, select }: Props): JSX.Element {
                   {!entry.file && <Icon name="folder" size={13} />}
                   <span className="cut grow" dir="auto">{plain(entry.name)}</span>
                   <Counts added={entry.added} removed={entry.removed} />
+                  <span className="visually-hidden">{entry.file ? entry.file.operation : plural(entry.files, "file")}</span>
                 </div>
               );
             })}

@@ -1,71 +1,103 @@
-import { useMemo, useState, useRef, useEffect, type JSX } from "react";
-import { Link, useNavigate } from "react-router";
+import { Fragment, useEffect, useMemo, useRef, useState, type JSX } from "react";
+import { Link, useNavigate, useSearchParams } from "react-router";
 
-import { useLineage } from "../api/queries";
+import { useChildCount, useLineage } from "../api/queries";
 import type { Lineage, Summary } from "../api/types";
 import { forest, layout, rows } from "../lib/forest";
+import { near } from "../lib/near";
 import { words } from "../lib/status";
 import { oneLine, plain } from "../lib/text";
 import { plural } from "../lib/time";
 import { Awaited, Card, Status } from "../ui/kit";
 import { TreeRow, treeKeys } from "../ui/tree";
 
-/** The server sends the surroundings of one execution; more than this nobody can see at once. */
+/** So many are drawn, and so many more each time they are asked for: no screen holds them anyway. */
 const FOCUS = 200;
-const CELL = { width: 258, height: 68 };
+const MOST = 2_000;
+const CELL = { width: 292, height: 68 };
 const BOX = { width: 196, height: 52 };
 
 export function LineageTab({ id }: { id: string }): JSX.Element {
+  const [params] = useSearchParams();
+  const given = Number(params.get("near"));
+  const most = Number.isInteger(given) && given > FOCUS && given <= MOST ? given : FOCUS;
   return (
-    <Awaited answer={useLineage(id, FOCUS)} rows={6}>
-      {(lineage) => <Shown lineage={lineage} />}
+    <Awaited answer={useLineage(id, most)} rows={6}>
+      {(lineage) => <Shown lineage={lineage} most={most} />}
     </Awaited>
   );
 }
 
-/** The nearest: all ancestors, then what fits of descendants and siblings. */
-export function focus(lineage: Lineage): Summary[] {
-  const near = [lineage.execution, ...lineage.ancestors.slice(-FOCUS / 2), ...lineage.descendants, ...lineage.siblings];
-  const known = new Map(near.map((each) => [each.execution_id, each]));
-  return [...known.values()].slice(0, FOCUS);
-}
-
-function Shown({ lineage }: { lineage: Lineage }): JSX.Element {
-  const nodes = useMemo(() => focus(lineage), [lineage]);
+function Shown({ lineage, most }: { lineage: Lineage; most: number }): JSX.Element {
+  const found = useMemo(() => near(lineage, most), [lineage, most]);
   const own = lineage.execution.execution_id;
-  const trees = useMemo(() => forest(nodes), [nodes]);
+  const trees = useMemo(() => forest(found.nodes), [found]);
   const chain = `/chains/${encodeURIComponent(lineage.execution.correlation_id)}`;
-  const hidden = lineage.ancestors.length + lineage.descendants.length + lineage.siblings.length + 1 - nodes.length;
+  const more = (id: string): JSX.Element | null =>
+    found.open.has(id) ? <Stub id={id} drawn={found.drawn.get(id) ?? 0} expands={id === own || id === lineage.execution.parent_execution_id ? most : null} /> : null;
   const { truncated } = lineage;
-  const more = [
-    ...(truncated.ancestors ? ["earlier ancestors"] : []),
-    ...(truncated.descendants ? ["descendants"] : []),
-    ...(truncated.siblings ? ["siblings"] : []),
-    ...(hidden > 0 ? [`${hidden} loaded but not drawn`] : []),
-  ];
+  const cut = truncated.ancestors || truncated.descendants || truncated.siblings || found.nodes.length >= most;
   return (
     <div className="stack">
-      {more.length > 0 && (
+      {cut && (
         <p className="note">
-          <span className="grow">There are more: {more.join(", ")}.</span>
+          <span className="grow">The nearest {plural(found.nodes.length, "relative")} are drawn; “+ more” leads to the others.</span>
           <Link className="button small" to={chain}>
             Open the whole chain
           </Link>
         </p>
       )}
       <div className="split">
-        <Card title="Tree" side={<span className="dim num">{plural(nodes.length, "execution")}</span>}>
-          <TreeTable nodes={nodes} current={own} />
+        <Card title="Tree" side={<span className="dim num">{plural(found.nodes.length, "execution")}</span>}>
+          <TreeTable nodes={found.nodes} current={own} more={more} />
         </Card>
         <Card title="Graph" side={<Link className="link" to={chain}>Chain</Link>}>
-          <Graph trees={trees} current={own} />
+          <Graph trees={trees} current={own} top={found.top} more={more} />
         </Card>
       </div>
     </div>
   );
 }
 
-export function TreeTable({ nodes, current }: { nodes: readonly Summary[]; current: string }): JSX.Element {
+/**
+ * "+12 more": children that are not drawn. Of the execution in the middle and its parent they are drawn, of another one
+ * its own surroundings open. How many there are is asked for when it comes into view.
+ */
+function Stub({ id, drawn, expands }: { id: string; drawn: number; expands: number | null }): JSX.Element {
+  const [params] = useSearchParams();
+  const [seen, setSeen] = useState(false);
+  const place = useRef<HTMLSpanElement>(null);
+  useEffect(() => {
+    const element = place.current;
+    if (!element) return;
+    const watch = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && setSeen(true));
+    watch.observe(element);
+    return () => watch.disconnect();
+  }, []);
+  const { data } = useChildCount(id, seen);
+  const missing = (data?.count ?? 0) - drawn;
+  const wider = new URLSearchParams(params);
+  wider.set("near", String((expands ?? 0) + FOCUS));
+  const to =
+    expands === null
+      ? `/executions/${encodeURIComponent(id)}?tab=lineage`
+      : expands + FOCUS <= MOST
+        ? `?${wider.toString()}`
+        : `/executions?view=all&parent_execution_id=${encodeURIComponent(id)}`;
+  const text = `+${missing.toLocaleString("en")}${data?.atLeast ? " or more" : ""}`;
+  return (
+    <span ref={place} className="stub-place">
+      {missing > 0 && (
+        <Link className="stub num" to={to} aria-label={`${text} more children`} title={expands === null ? "Children that are not drawn: look at them from there" : "Children that are not drawn: draw more"}>
+          {text}
+          {data?.atLeast ? "" : " more"}
+        </Link>
+      )}
+    </span>
+  );
+}
+
+function TreeTable({ nodes, current, more }: { nodes: readonly Summary[]; current: string; more: (id: string) => JSX.Element | null }): JSX.Element {
   const navigate = useNavigate();
   const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
   const shown = useMemo(() => rows(forest(nodes), collapsed), [nodes, collapsed]);
@@ -109,7 +141,7 @@ export function TreeTable({ nodes, current }: { nodes: readonly Summary[]; curre
             if (event.target === event.currentTarget) setFocused(row.item.node.execution_id);
           }}
         >
-          <TreeRow row={row} current={current} collapsed={collapsed} toggle={toggle} />
+          <TreeRow row={row} current={current} collapsed={collapsed} toggle={toggle} more={more(row.item.node.execution_id)} />
         </div>
       ))}
     </div>
@@ -117,7 +149,7 @@ export function TreeTable({ nodes, current }: { nodes: readonly Summary[]; curre
 }
 
 /** Draws what is near the visible part; the rest is drawn when it is scrolled to. */
-function Graph({ trees, current }: { trees: ReturnType<typeof forest<Summary>>; current: string }): JSX.Element {
+function Graph({ trees, current, top, more }: { trees: ReturnType<typeof forest<Summary>>; current: string; top: string | null; more: (id: string) => JSX.Element | null }): JSX.Element {
   const placed = useMemo(() => layout(trees, CELL), [trees]);
   const box = useRef<HTMLDivElement>(null);
   const [seen, setSeen] = useState({ left: 0, top: 0, width: 1200, height: 800 });
@@ -135,14 +167,16 @@ function Graph({ trees, current }: { trees: ReturnType<typeof forest<Summary>>; 
     x > seen.left - 600 && x < seen.left + seen.width + 600 && y > seen.top - 400 && y < seen.top + seen.height + 400;
   const visible = placed.nodes.filter((each) => near(each.x, each.y) || (each.parent !== null && near(each.parent.x, each.parent.y)));
   const margin = 16;
+  // Room for what leads further up.
+  const shift = top === null ? 0 : 96;
   return (
     <div className="graph" ref={box} tabIndex={0} role="group" aria-label="Graph of the relatives; the tree beside it holds the same">
-      <div style={{ position: "relative", width: placed.width - (CELL.width - BOX.width) + 2 * margin, height: placed.height + 2 * margin }}>
-        <svg width={placed.width + 2 * margin} height={placed.height + 2 * margin} aria-hidden="true" style={{ position: "absolute", maxWidth: "100%" }}>
+      <div style={{ position: "relative", width: placed.width + margin + shift, height: placed.height + 2 * margin }}>
+        <svg width={placed.width + margin + shift} height={placed.height + 2 * margin} aria-hidden="true" style={{ position: "absolute", maxWidth: "100%" }}>
           {visible.map((each) => {
             if (each.parent === null) return null;
-            const from = { x: each.parent.x + BOX.width + margin, y: each.parent.y + BOX.height / 2 + margin };
-            const to = { x: each.x + margin, y: each.y + BOX.height / 2 + margin };
+            const from = { x: each.parent.x + BOX.width + margin + shift, y: each.parent.y + BOX.height / 2 + margin };
+            const to = { x: each.x + margin + shift, y: each.y + BOX.height / 2 + margin };
             const half = (from.x + to.x) / 2;
             return <path key={each.node.execution_id} className="edge" d={`M${from.x} ${from.y}C${half} ${from.y} ${half} ${to.y} ${to.x} ${to.y}`} />;
           })}
@@ -155,7 +189,7 @@ function Graph({ trees, current }: { trees: ReturnType<typeof forest<Summary>>; 
             to={`/executions/${encodeURIComponent(each.node.execution_id)}?tab=lineage`}
             title={plain(each.node.execution_id)}
             tabIndex={-1}
-            style={{ left: each.x + margin, top: each.y + margin }}
+            style={{ left: each.x + margin + shift, top: each.y + margin }}
           >
             <span className="cut" dir="auto">{oneLine(each.node.title, 80) || each.node.execution_id}</span>
             <span className="row">
@@ -164,6 +198,24 @@ function Graph({ trees, current }: { trees: ReturnType<typeof forest<Summary>>; 
             </span>
           </Link>
         ))}
+        {visible.map((each) => {
+          const id = each.node.execution_id;
+          const stub = more(id);
+          return (
+            <Fragment key={id}>
+              {stub && (
+                <span className="stub-right" style={{ left: each.x + margin + shift + BOX.width + 6, top: each.y + margin + BOX.height / 2 - 10 }}>
+                  {stub}
+                </span>
+              )}
+              {id === top && (
+                <Link className="stub num" tabIndex={-1} to={`/executions/${encodeURIComponent(id)}?tab=lineage`} title="Ancestors that are not drawn: look at them from there" style={{ position: "absolute", left: margin, top: each.y + margin + BOX.height / 2 - 10 }}>
+                  + earlier
+                </Link>
+              )}
+            </Fragment>
+          );
+        })}
       </div>
     </div>
   );

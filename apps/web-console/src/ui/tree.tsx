@@ -1,6 +1,6 @@
 /** The rows of a tree of executions, drawn as far as they are seen and walked with the arrow keys. */
 
-import type { JSX, KeyboardEvent } from "react";
+import type { JSX, KeyboardEvent, ReactNode } from "react";
 import { Link } from "react-router";
 
 import type { Summary } from "../api/types";
@@ -23,7 +23,7 @@ export function Guides({ row }: { row: Row<Summary> }): JSX.Element {
   );
 }
 
-export function TreeRow({ row, current, collapsed, toggle }: { row: Row<Summary>; current: string | null; collapsed: ReadonlySet<string>; toggle: (id: string) => void }): JSX.Element {
+export function TreeRow({ row, current, collapsed, toggle, more }: { row: Row<Summary>; current: string | null; collapsed: ReadonlySet<string>; toggle: (id: string) => void; more?: ReactNode }): JSX.Element {
   const { node, children } = row.item;
   const attempt = node.attempt;
   const open = !collapsed.has(node.execution_id);
@@ -44,6 +44,7 @@ export function TreeRow({ row, current, collapsed, toggle }: { row: Row<Summary>
       </Link>
       {attempt > 1 && <span className="dim num">{ordinal(attempt)}</span>}
       {!open && <span className="dim num">…</span>}
+      {more}
     </div>
   );
 }
