@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from executor.errors import DatabaseDamaged, DatabaseUnavailable, InvalidSettings, TryAgain
+from executor.errors import DatabaseDamaged, DatabaseUnavailable, ExecutionExists, InvalidSettings, TryAgain
 from executor.migrations.target import DatabaseTarget
 from executor.models.execution import ExecutionFilter
 from executor.storage.engine import Connection
@@ -221,6 +221,61 @@ def test_only_so_many_connections_are_kept(engine: SqliteEngine) -> None:
         list(pool.map(lambda _: engine.read(lambda connection: barrier.wait(60)), range(40)))
 
     assert 8 == len(engine._idle)
+
+
+class TestImportingIntoAnEmptyTable:
+    """Its indexes are taken away and made again in the transaction that fills it."""
+
+    SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+    MANY = 1_500
+
+    def test_leaves_the_schema_and_whole_indexes(self, tmp_path: Path) -> None:
+        with ExecutionStore(tmp_path) as store:
+            before = query(tmp_path / ".executor/executor.db", self.SCHEMA)
+            traced: list[str] = []
+            engine = store._engine
+            assert isinstance(engine, SqliteEngine)
+            engine._write_connection().set_trace_callback(traced.append)
+            store.record_many(row(f"e{n}") for n in range(self.MANY))
+
+            assert len(before) > 0
+            assert before == query(tmp_path / ".executor/executor.db", self.SCHEMA)
+            assert [("ok",)] == query(tmp_path / ".executor/executor.db", "PRAGMA integrity_check")
+            assert any(statement.startswith("DROP INDEX") for statement in traced)
+
+    def test_happens_only_when_there_is_nothing_yet(self, tmp_path: Path) -> None:
+        with ExecutionStore(tmp_path) as store:
+            store.record_many([row("first")])
+            traced: list[str] = []
+            engine = store._engine
+            assert isinstance(engine, SqliteEngine)
+            engine._write_connection().set_trace_callback(traced.append)
+            store.record_many(row(f"e{n}") for n in range(self.MANY))
+
+            assert not any(statement.startswith("DROP INDEX") for statement in traced)
+
+    def test_that_fails_leaves_the_schema(self, tmp_path: Path) -> None:
+        with ExecutionStore(tmp_path) as store:
+            before = query(tmp_path / ".executor/executor.db", self.SCHEMA)
+            with pytest.raises(ExecutionExists):
+                store.record_many([*(row(f"e{n}") for n in range(self.MANY)), row("e7")])
+
+            assert before == query(tmp_path / ".executor/executor.db", self.SCHEMA)
+            assert [] == ids(store.list_executions())
+
+    def test_is_not_seen_by_who_reads_meanwhile(self, tmp_path: Path) -> None:
+        with ExecutionStore(tmp_path) as store, ExecutionStore(tmp_path) as other:
+            engine = other._engine
+
+            def seen(connection: Connection) -> tuple[int, int]:
+                before = len(connection.execute(self.SCHEMA, ()).fetchall())
+                store.record_many(row(f"e{n}") for n in range(self.MANY))
+                return before, len(connection.execute(self.SCHEMA, ()).fetchall())
+
+            before, after = engine.read(seen)
+
+            assert before == after
+            assert 50 == len(other.list_executions(ExecutionFilter(), limit=50))
 
 
 def test_a_database_in_memory_is_refused() -> None:

@@ -99,6 +99,10 @@ class Engine(Protocol):
         """
         ...
 
+    def import_executions(self, connection: Connection, rows: Iterable[Sequence[Any]], count: int) -> None:
+        """Inserts `count` new executions, given in the order of IMPORT_EXECUTION_PARAMETERS."""
+        ...
+
     def append(self, connection: Connection, statement: Bound) -> None:
         """Runs a statement that appends an event, at the latest before the commit.
 

@@ -180,12 +180,13 @@ class _Session(psycopg.Connection[Row]):
     def executemany(self, text: str, rows: Iterable[Sequence[Any]], /) -> None:
         if self._beginning:
             self._send(self._begin())
-        if text != _postgresql_statements.IMPORT_EXECUTION:
-            with self.cursor() as cursor:
-                cursor.executemany(text.encode(), rows)
-            return
-        columns = ", ".join(IMPORT_EXECUTION_PARAMETERS)
-        with self.cursor() as cursor, cursor.copy(f"COPY executions ({columns}) FROM STDIN".encode()) as copy:
+        with self.cursor() as cursor:
+            cursor.executemany(text.encode(), rows)
+
+    def copy_in(self, text: str, rows: Iterable[Sequence[Any]]) -> None:
+        if self._beginning:
+            self._send(self._begin())
+        with self.cursor() as cursor, cursor.copy(text.encode()) as copy:
             for row in rows:
                 copy.write_row(row)
 
@@ -473,6 +474,10 @@ class PostgresqlEngine:
                 return result
 
         return self._trying(once)
+
+    def import_executions(self, connection: Connection, rows: Iterable[Sequence[Any]], count: int) -> None:
+        assert isinstance(connection, _Session)
+        connection.copy_in(f"COPY executions ({', '.join(IMPORT_EXECUTION_PARAMETERS)}) FROM STDIN", rows)
 
     def append(self, connection: Connection, statement: Bound) -> None:
         assert isinstance(connection, _Session)

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
@@ -44,6 +44,14 @@ _FORK_WAIT_SECONDS: Final = 30.0
 _CHECKPOINT_PAGES: Final = 8_000
 
 _IDLE_KEPT: Final = 8
+
+# Rows from which on making the indexes afterwards is the faster way.
+_SORTED_FROM: Final = 1_000
+# An index without text belongs to a key.
+_INDEXES_OF_EXECUTIONS: Final = (
+    "SELECT name, sql FROM sqlite_master"
+    " WHERE type = 'index' AND tbl_name = 'executions' AND sql IS NOT NULL ORDER BY name"
+)
 _BATCH: Final = 64
 
 _PATH_MATCHES: Final = "executor_path_matches(executions.affected_paths, ?)"
@@ -279,6 +287,17 @@ class SqliteEngine:
             return error
         return database_error(error, self._name) or error
 
+    def import_executions(self, connection: Connection, rows: Iterable[Sequence[Any]], count: int) -> None:
+        """Into an empty table many rows go without its indexes, which are made of all rows at once.
+
+        Sorting them takes half as long as looking for the place of each row in each index. The
+        transaction is the only one that ever sees the table without.
+        """
+        indexes = _take_away_indexes(connection) if count >= _SORTED_FROM else []
+        connection.executemany(self.sql.IMPORT_EXECUTION, rows)
+        for statement in indexes:
+            connection.execute(statement, ()).fetchall()
+
     def append(self, connection: Connection, statement: Bound) -> None:
         connection.execute(*statement)
 
@@ -391,6 +410,16 @@ class _Job(Generic[T]):
                 # The traceback refers to this frame: without this they would keep each other alive.
                 del self.error
         return self.result  # type: ignore[return-value]
+
+
+def _take_away_indexes(connection: Connection) -> list[str]:
+    """Drops the indexes of an empty table of executions, and gives what makes them again."""
+    if connection.execute("SELECT 1 FROM executions LIMIT 1", ()).fetchall():
+        return []
+    indexes = connection.execute(_INDEXES_OF_EXECUTIONS, ()).fetchall()
+    for name, _ in indexes:
+        connection.execute(f'DROP INDEX "{name}"', ()).fetchall()
+    return [made for _, made in indexes]
 
 
 def _inside(

@@ -713,7 +713,7 @@ class ExecutionStore(ExecutionStorage):
             statement = self._sql.select_families(values=self._engine.text_list(ids))
             return {row[0]: (row[1], row[2]) for row in _run(connection, statement)}
 
-        connection.executemany(self._sql.IMPORT_EXECUTION, batch.settled(stored, self.workspace_id))
+        self._engine.import_executions(connection, batch.settled(stored, self.workspace_id), len(batch))
         return True
 
     def _imported(self, connection: Connection, ids: Sequence[str]) -> bool | None:
