@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,16 @@ from executor.errors import DatabaseUnavailable, InvalidInput, MigrationFailed, 
 from executor.migrations import MIGRATIONS, Migration, connect, is_current, open_current, run_migrations
 from executor.migrations.inspection import read_layout
 from executor.migrations.sqlite import exclusive
-from support.databases import NEWEST, START, bytes_below, in_memory, kept_database, values_of
+from support.databases import (
+    ENOUGH_TO_BE_LARGE,
+    NEWEST,
+    START,
+    bytes_below,
+    fill,
+    in_memory,
+    kept_database,
+    values_of,
+)
 
 
 def fail_late(op: Operations) -> None:
@@ -50,6 +60,44 @@ def test_a_step_that_raises_leaves_the_file_as_it_was(
             door(db)
         assert (str(db), NEWEST + 1) == (failure.value.database, failure.value.version)
         assert before == bytes_below(tmp_path)
+
+
+@pytest.mark.parametrize("door", [run_migrations, open_current])
+def test_a_large_file_has_its_old_content_and_journal_mode_after_a_step_that_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, door: Callable[[Path], object]
+) -> None:
+    """It is in WAL mode while it is upgraded; nothing of that is left, not even a file beside it."""
+    broken = Migration(NEWEST + 1, "never works", fail_late, fail_late)
+    monkeypatch.setattr("executor.migrations.MIGRATIONS", (*MIGRATIONS, broken))
+    db = fill(kept_database(tmp_path / "executor.db", 0), ENOUGH_TO_BE_LARGE)
+    with closing(sqlite3.connect(db)) as connection:
+        before, values = read_layout(connection), values_of(connection)
+
+    with pytest.raises(MigrationFailed):
+        door(db)
+
+    assert ["executor.db"] == [path.name for path in tmp_path.iterdir()]
+    with closing(sqlite3.connect(db)) as connection:
+        assert ("delete",) == connection.execute("PRAGMA journal_mode").fetchone()
+        assert before == read_layout(connection)
+        assert values == values_of(connection)
+
+
+def test_a_large_file_that_somebody_has_open_keeps_its_content_when_a_step_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot leave WAL mode then; the reader has its answer as before."""
+    broken = Migration(NEWEST + 1, "never works", fail_late, fail_late)
+    monkeypatch.setattr("executor.migrations.MIGRATIONS", (*MIGRATIONS, broken))
+    db = fill(kept_database(tmp_path / "executor.db", 0), ENOUGH_TO_BE_LARGE)
+    with closing(sqlite3.connect(db)) as reader:
+        before, values = read_layout(reader), values_of(reader)
+
+        with pytest.raises(MigrationFailed):
+            run_migrations(db)
+
+        assert before == read_layout(reader)
+        assert values == values_of(reader)
 
 
 def test_a_step_in_the_middle_that_raises_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

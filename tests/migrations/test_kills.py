@@ -11,6 +11,7 @@ import pytest
 
 from executor.migrations import is_current, open_current
 from support.databases import (
+    ENOUGH_TO_BE_LARGE,
     NEWEST,
     assert_newest_schema,
     fill,
@@ -68,11 +69,18 @@ def test_a_process_may_die_between_any_two_statements(
     assert afters >= 2
 
 
-@pytest.mark.parametrize("wal", [False, True], ids=["rollback journal", "WAL"])
-def test_a_process_may_die_at_any_moment(tmp_path: Path, migrators: Migrators, wal: bool) -> None:
+@pytest.mark.parametrize(
+    ("wal", "count"),
+    [
+        pytest.param(False, 5_000, id="rollback journal"),
+        pytest.param(True, 5_000, id="WAL"),
+        pytest.param(False, ENOUGH_TO_BE_LARGE, id="rollback journal, large", marks=pytest.mark.full),
+    ],
+)
+def test_a_process_may_die_at_any_moment(tmp_path: Path, migrators: Migrators, wal: bool, count: int) -> None:
     """Killed at random moments inside the transaction of an upgrade: the next open finds the rows of before and
     completes."""
-    original = fill(kept_database(tmp_path / "original.db", 0, wal=wal), 5_000)
+    original = fill(kept_database(tmp_path / "original.db", 0, wal=wal), count)
     with closing(sqlite3.connect(original)) as connection:
         values = values_of(connection)
     seconds = migrators.seconds_inside(Path(shutil.copyfile(original, tmp_path / "measured.db")))

@@ -4,15 +4,18 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic.operations import Operations
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.dialects import sqlite
 
 from executor.migrations import (
     MIGRATIONS,
+    Migration,
     get_current_version,
     is_current,
     open_current,
@@ -23,6 +26,7 @@ from executor.migrations import (
 from executor.migrations.inspection import compare, layout_of_version, read_layout
 from executor.schema import get_db_connection, init_executor_db, metadata
 from support.databases import (
+    ENOUGH_TO_BE_LARGE,
     KEPT_VERSIONS,
     NEWEST,
     START,
@@ -118,6 +122,53 @@ def test_100_000_rows_upgrade_with_every_value_identical(tmp_path: Path) -> None
     with closing(sqlite3.connect(db)) as connection:
         assert values == values_of(connection, old_columns())
         assert is_current(connection)
+
+
+@pytest.mark.parametrize("door", [run_migrations, open_current])
+def test_others_read_a_large_file_while_it_is_upgraded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, door: Callable[[Path], object]
+) -> None:
+    """Also while more is written than the cache holds, and without waiting: they see what was there before."""
+    db = fill(kept_database(tmp_path / "executor.db", 0), ENOUGH_TO_BE_LARGE)
+    found: list[tuple[int, ...]] = []
+
+    def look(op: Operations) -> None:
+        op.execute("PRAGMA cache_size=10")
+        op.execute("UPDATE executions SET checksum = 'new'")
+        with closing(sqlite3.connect(db, timeout=0)) as reader:
+            found.extend(reader.execute("SELECT count(*) FROM executions WHERE checksum <> 'new'"))
+
+    monkeypatch.setattr(
+        "executor.migrations.MIGRATIONS", (*MIGRATIONS, Migration(NEWEST + 1, "looks", look, look))
+    )
+
+    opened = door(db)
+
+    if isinstance(opened, sqlite3.Connection):
+        opened.close()
+    with closing(sqlite3.connect(db)) as connection:
+        assert found == connection.execute("SELECT count(*) FROM executions").fetchall()
+        assert [("wal",)] == connection.execute("PRAGMA journal_mode").fetchall()
+
+
+def test_a_large_file_that_is_read_without_a_pause_is_upgraded_in_the_mode_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The switch needs the file alone for a moment; the upgrade does not wait for that any longer than a while."""
+    monkeypatch.setattr("executor.migrations.connection._SWITCH_SECONDS", 0.0)
+    db = fill(kept_database(tmp_path / "executor.db", 0), ENOUGH_TO_BE_LARGE)
+    with closing(sqlite3.connect(db, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT 1 FROM executions LIMIT 1").fetchall()
+
+        def leave(op: Operations) -> None:
+            reader.execute("ROLLBACK")
+
+        monkeypatch.setattr(
+            "executor.migrations.MIGRATIONS", (*MIGRATIONS, Migration(NEWEST + 1, "leaves", leave, leave))
+        )
+
+        assert NEWEST + 1 == run_migrations(db)
 
 
 @pytest.mark.parametrize("version", KEPT_VERSIONS)

@@ -21,6 +21,9 @@ KEPT_VERSIONS = sorted(int(path.stem.removeprefix("version_")) for path in KEPT.
 # Tables of version 0 and of the user, in the kept databases, and the last id that was given to a step.
 OLD_TABLES = ("executions", "execution_steps", "notes", "sqlite_sequence")
 
+# Executions of a file that an upgrade switches to WAL before it writes.
+ENOUGH_TO_BE_LARGE = 50_000
+
 START = (
     "INSERT INTO executions (execution_id, plan_id, changeset_id, decision_id, checksum, verdict, status,"
     " started_at) VALUES (?, 'plan_1', 'cs_1', 'dec_1', 'abc', 'allow', 'completed', ?)"

@@ -15,7 +15,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -26,6 +26,11 @@ from executor.migrations.target import DatabaseTarget
 Synchronous = Literal["NORMAL", "FULL"]
 
 BUSY_TIMEOUT_SECONDS: Final = 30.0
+
+# Bytes of a file that are written in moments.
+_SMALL_FILE: Final = 16 * 2**20
+# How long an upgrade waits for a large file to be its own for a moment.
+_SWITCH_SECONDS: Final = 2.0
 
 # DROP COLUMN and RETURNING came with this version.
 _OLDEST_SQLITE: Final = (3, 35, 0)
@@ -179,6 +184,35 @@ def switch_to_wal(
                 f"{database} is on a file system without shared memory; put it on a local disk"
             )
         time.sleep(random.uniform(0.001, 0.020))
+
+
+@contextmanager
+def letting_readers_in(connection: sqlite3.Connection, database: str) -> Iterator[None]:
+    """Switches a large file to WAL before the block writes it, and back when the block fails.
+
+    In the mode of a rollback journal readers wait from the moment on at which what is written does not fit into
+    the cache. A small file fits, and so is left alone and stays equal in every byte when the block fails; of a
+    large one the content stays. Somebody who has a large file open keeps it from being switched back: it stays
+    in WAL mode then, as it does after a kill, and holds the same.
+    """
+    ((mode,),) = connection.execute("PRAGMA journal_mode").fetchall()
+    ((size,),) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    if mode in ("wal", "memory") or size < _SMALL_FILE:
+        yield
+        return
+    # Who reads for long keeps it from being switched, and others wait behind: so not for long, and then the upgrade
+    # goes on in the mode the file has.
+    ((timeout,),) = connection.execute("PRAGMA busy_timeout").fetchall()
+    connection.execute(f"PRAGMA busy_timeout={_SWITCH_SECONDS * 1000:.0f}").close()
+    with suppress(TryAgain):
+        switch_to_wal(connection, database, _SWITCH_SECONDS)
+    connection.execute(f"PRAGMA busy_timeout={timeout}").close()
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute(f"PRAGMA journal_mode={mode}").fetchall()
+        raise
 
 
 def database_error(cause: sqlite3.Error, database: str) -> ExecutorError | None:

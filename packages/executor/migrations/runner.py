@@ -19,6 +19,7 @@ from executor.migrations.connection import (
     BUSY_TIMEOUT_SECONDS,
     Synchronous,
     closing_on_error,
+    letting_readers_in,
     open_connection,
     switch_to_wal,
     translating,
@@ -78,7 +79,8 @@ def upgrade(db: Database, target_version: int | None = None) -> Upgrade:
         # An empty file has nothing to lose and is made faster in the mode it will have.
         if not rows(connection, "PRAGMA page_count")[0][0]:
             switch_to_wal(connection, database)
-        done = _upgrade(connection, database, target_version)
+        with letting_readers_in(connection, database):
+            done = _upgrade(connection, database, target_version)
         switch_to_wal(connection, database)
         return done
 
@@ -117,7 +119,8 @@ def open_current(
                 raise SchemaOutdated(database, refuse_newer(connection, database), newest_version())
             if not rows(connection, "PRAGMA page_count")[0][0]:
                 switch_to_wal(connection, database, timeout)
-            _upgrade(connection, database, None)
+            with letting_readers_in(connection, database):
+                _upgrade(connection, database, None)
         switch_to_wal(connection, database, timeout)
     return connection
 
