@@ -318,11 +318,14 @@ def _look_at_database(
             _look_at_pool(found, environ)
         found.schema = status(target)
         found.database = facts(target)
-        differences = check(target) if thorough else []
+        # An empty database has nothing that could be missing.
+        differences = check(target) if thorough and found.database.tables else []
     except ExecutorError as error:
         found.wrong(error.code, str(error))
         return
-    if found.schema.pending:
+    if not found.database.tables:
+        _judge_empty(found, found.database)
+    elif found.schema.pending:
         found.note(
             SchemaOutdated.code,
             f"the schema has version {found.schema.current} of {found.schema.newest}",
@@ -353,6 +356,21 @@ def _look_at_pool(found: Diagnosis, environ: Mapping[str, str]) -> None:
     ]
 
 
+def _judge_empty(found: Diagnosis, database: DatabaseFacts) -> None:
+    if database.engine == "postgresql" and database.home is None:
+        found.wrong(
+            "no_schema",
+            f"no schema of the search path ({database.settings['search_path']}) exists, or may be used",
+            "make it and grant USAGE and CREATE on it, or correct search_path",
+        )
+        return
+    found.note(
+        "empty_database",
+        "the database is empty",
+        "executor db upgrade makes the tables; so does the first command that records something",
+    )
+
+
 def _judge(found: Diagnosis, database: DatabaseFacts) -> None:
     if database.log_bytes > _LONG_LOG:
         found.note(
@@ -369,6 +387,12 @@ def _judge(found: Diagnosis, database: DatabaseFacts) -> None:
     if database.settings.get("transaction_read_only") == "on":
         found.wrong(
             "read_only", "the server takes no writes", "name the primary server, or end its read-only mode"
+        )
+    elif not database.may_write:
+        found.wrong(
+            "may_not_write",
+            "the user may read, and not record",
+            "GRANT INSERT, UPDATE, DELETE on the tables, and USAGE on the sequences, or name another user",
         )
     if database.settings.get("server_encoding", "UTF8") != "UTF8":
         found.wrong(

@@ -197,3 +197,46 @@ def test_a_server(tmp_path: Path, postgres: PostgresDatabases) -> None:
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     read_only = repository.run("doctor", "--json")
     assert (1, ["read_only"]) == (read_only.code, list(findings(read_only)))
+
+
+@pytest.mark.postgres
+def test_an_empty_database_of_a_server_is_no_damage(repository: Repository, empty_postgres_url: str) -> None:
+    """One that was just made, as the documents say."""
+    result = repository.run("doctor", "--json", environ={"EXECUTOR_DATABASE_URL": empty_postgres_url})
+
+    assert 0 == result.code, result.out
+    assert "executor db upgrade makes the tables" in findings(result)["empty_database"]["remedy"]
+    assert "missing_table" not in findings(result)
+    assert "public" == result.json["database"]["home"]
+
+
+@pytest.mark.postgres
+def test_a_search_path_that_leads_nowhere_is_named(repository: Repository, empty_postgres_url: str) -> None:
+    url = f"{empty_postgres_url}?options=-csearch_path%3Dnowhere"
+
+    result = repository.run("doctor", "--json", environ={"EXECUTOR_DATABASE_URL": url})
+
+    assert 1 == result.code
+    assert ["no_schema"] == [code for code in findings(result) if code != "no_state"]
+    assert "nowhere" in findings(result)["no_schema"]["message"]
+
+
+@pytest.mark.postgres
+def test_a_user_who_may_only_read_is_named(repository: Repository, postgres_url: str) -> None:
+    with connected(postgres_url) as connection:
+        connection.execute("CREATE ROLE reader LOGIN")
+        try:
+            connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+
+            result = repository.run(
+                "doctor",
+                "--json",
+                environ={"EXECUTOR_DATABASE_URL": postgres_url.replace("executor@", "reader@")},
+            )
+
+            assert 1 == result.code
+            assert "GRANT" in findings(result)["may_not_write"]["remedy"]
+            assert not result.json["database"]["may_write"]
+        finally:
+            connection.execute("DROP OWNED BY reader")
+            connection.execute("DROP ROLE reader")

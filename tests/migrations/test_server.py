@@ -1,6 +1,8 @@
 """Opening a PostgreSQL database, and what its errors mean."""
 
+import socket
 import sys
+import threading
 
 import psycopg
 import pytest
@@ -15,6 +17,7 @@ from executor.errors import (
 from executor.migrations import DatabaseTarget, ensure_current, status
 from executor.migrations.server import (
     connect,
+    connect_error,
     connection_options,
     database_error,
     is_disconnected,
@@ -22,7 +25,7 @@ from executor.migrations.server import (
     name_of,
     was_undone,
 )
-from support.postgres import PostgresDatabases, connected
+from support.postgres import PostgresDatabases, connected, name_in
 
 
 class TestConnect:
@@ -57,6 +60,15 @@ class TestConnect:
             (("executor@", "nobody:hunter2@"), "user or password.*nobody"),
             (("/postgres", "/nowhere"), "nowhere does not exist; make it"),
             (("127.0.0.1", "nowhere.invalid"), "cannot be reached; check that the server runs"),
+            (
+                ("/postgres", "/postgres?service=hunter"),
+                "no connection; correct the URL or what it names.*service",
+            ),
+            (("/postgres", "/postgres?sslmode=require"), "no encrypted connection; correct sslmode"),
+            (
+                ("/postgres", "/postgres?options=-cnothing%3D1"),
+                "refused the connection; correct the URL.*nothing",
+            ),
         ],
     )
     def test_who_or_what_is_wrong_is_named(
@@ -95,6 +107,53 @@ class TestConnect:
         with pytest.raises(DatabaseUnavailable, match=r"pip install 'executor-graph\[postgresql\]'"):
             status("postgresql://h/d")
 
+    def test_a_user_who_may_not_connect_is_told_by_the_server(self, postgres: PostgresDatabases) -> None:
+        """Whatever its words are, in whatever language."""
+        url = postgres.empty()
+        with connected(postgres.url) as administrator:
+            administrator.execute(f"REVOKE CONNECT ON DATABASE {name_in(url)} FROM public".encode())
+            administrator.execute("CREATE ROLE stranger LOGIN")
+            try:
+                with pytest.raises(
+                    DatabaseUnavailable, match=r"let the user in .permission denied for database"
+                ):
+                    connect(url.replace("executor@", "stranger@"))
+            finally:
+                administrator.execute("DROP ROLE stranger")
+
+    def test_a_server_that_hangs_up_is_a_try_again(self) -> None:
+        """As one does that is being stopped."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            hanging_up = threading.Thread(target=lambda: server.accept()[0].close())
+            hanging_up.start()
+            with pytest.raises(TryAgain, match="was lost; try again"):
+                connect(f"postgresql://executor@127.0.0.1:{server.getsockname()[1]}/work?sslmode=disable")
+            hanging_up.join()
+
+    def test_a_missing_password_is_asked_for(self) -> None:
+        cause = psycopg.OperationalError("connection failed: fe_sendauth: no password supplied")
+
+        error = connect_error(cause, "the database")
+
+        assert isinstance(error, DatabaseUnavailable)
+        assert "PGPASSWORD" in str(error)
+
+    def test_a_new_database_has_to_hold_all_text(self, postgres: PostgresDatabases) -> None:
+        """Refused before anything is made; one that has our tables stays usable."""
+        with connected(postgres.url) as administrator:
+            administrator.execute(
+                "CREATE DATABASE western TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C' LOCALE_PROVIDER libc"
+            )
+        try:
+            with pytest.raises(DatabaseUnavailable, match=r"encoded in LATIN1.*createdb"):
+                ensure_current(postgres.url_of("western"))
+            with connected(postgres.url_of("western")) as connection:
+                assert [(0,)] == connection.execute(
+                    "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+                ).fetchall()
+        finally:
+            postgres.drop(postgres.url_of("western"))
+
     def test_an_old_server_is_refused(self, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """The error says which version is needed."""
         monkeypatch.setattr("executor.migrations.server.OLDEST_SERVER", 990_000)
@@ -121,6 +180,7 @@ class TestErrors:
             ("53100", DatabaseUnavailable, "disk of the server is full"),
             ("53200", DatabaseUnavailable, "memory"),
             ("53400", DatabaseUnavailable, "used up a resource"),
+            ("22P05", DatabaseUnavailable, "UTF8"),
             ("25006", DatabaseUnavailable, "read-only"),
             ("28P01", DatabaseUnavailable, "user or password"),
             ("3D000", DatabaseUnavailable, "createdb"),
@@ -132,7 +192,7 @@ class TestErrors:
             ("40P01", TryAgain, "busy"),
             ("55P03", TryAgain, "busy"),
             ("53300", TryAgain, "no free connection"),
-            ("57014", TryAgain, "too long"),
+            ("57014", TryAgain, "raise statement_timeout (in its words)"),
             ("57P01", TryAgain, "lost"),
             ("08006", TryAgain, "lost"),
         ],

@@ -28,7 +28,7 @@ from executor.storage.pool_settings import PoolSettings
 from executor.storage.postgresql import PostgresqlEngine, _server_pattern, _Session
 from executor.storage.store import ExecutionStore
 from executor.testing.factories import finish, ids, row, start
-from support.postgres import PostgresDatabases, connected, name_in
+from support.postgres import PostgresDatabases, connected, name_in, new_server
 from support.processes import run_python
 from support.server_stores import write_rows
 
@@ -252,6 +252,20 @@ class TestErrors:
             assert [] == store.get_execution_lineage("e")["siblings"]
             with pytest.raises(DatabaseUnavailable, match="read-only"):
                 start(store, "f")
+
+    def test_a_standby_can_be_read_and_watched(self, tmp_path: Path) -> None:
+        """It tells nobody of what happens, so a watch looks by itself; what writes is refused."""
+        with new_server() as server:
+            with ExecutionStore(tmp_path, url=server.url) as store:
+                start(store, "e")
+            server.become_standby()
+            with ExecutionStore(tmp_path, url=server.url) as store:
+                assert ["e"] == ids(store.list_executions())
+                watch = store.watch_events()
+                assert [True, True] == [watch.wait(0.01) for _ in range(2)]
+                watch.close()
+                with pytest.raises(DatabaseUnavailable, match="read-only"):
+                    start(store, "f")
 
     def test_a_taken_id_in_an_import_is_no_error_of_the_database(self, store: ExecutionStore) -> None:
         start(store, "e")

@@ -165,6 +165,8 @@ def _as_json(found: Diagnosis) -> dict[str, Any]:
             "bytes": database.bytes,
             "log_bytes": database.log_bytes,
             "pooled": database.pooled,
+            "home": database.home,
+            "may_write": database.may_write,
             "settings": dict(database.settings),
             "tables": [{"name": t.name, "rows": t.rows, "bytes": t.bytes} for t in database.tables],
         },

@@ -21,6 +21,12 @@ _SHOWN: Final = (
     *("statement_timeout", "search_path"),
 )
 
+_MAY_WRITE: Final = """\
+SELECT coalesce(bool_and(has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
+    AND has_table_privilege(c.oid, 'DELETE')), TRUE)
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema() AND c.relname = ANY(?)"""
+
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
@@ -35,7 +41,9 @@ class TableFacts:
 class DatabaseFacts:
     """`engine` is `sqlite` or `postgresql`. `log_bytes` is SQLite's log of writes, else 0.
 
-    `pooled`: a pooler stands between, also on the way that migrations take.
+    `pooled`: a pooler stands between, also on the way that migrations take. `home` is the schema of a server in which
+    our tables are or would be made, None where no schema of the search path exists. `may_write`: no right to
+    write into one of our tables is missing.
     """
 
     database: str
@@ -47,6 +55,8 @@ class DatabaseFacts:
     pooled: bool
     settings: Mapping[str, str]
     tables: tuple[TableFacts, ...]
+    home: str | None = None
+    may_write: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,7 @@ def _of_server(connection: ServerConnection, database: str) -> DatabaseFacts:
     from psycopg import __version__
 
     from executor.migrations.server import is_pooled
+    from executor.schema import metadata
 
     def one(sql: str, *values: Any) -> Any:
         return dialect_of(connection).rows(connection, sql, *values)[0][0]
@@ -133,6 +144,8 @@ def _of_server(connection: ServerConnection, database: str) -> DatabaseFacts:
             TableFacts(name, rows, one("SELECT pg_total_relation_size(to_regclass(?))", name))
             for name, rows in _tables(connection)
         ),
+        home=one("SELECT current_schema()::text"),
+        may_write=one(_MAY_WRITE, [*metadata.tables]),
     )
 
 

@@ -320,6 +320,7 @@ def exclusive(
     deadline = time.monotonic() + wait
     with _settings_for_migrating(connection), translating(database):
         _refuse_read_only(connection, database)
+        _refuse_encoding(connection, database)
         pooled = is_pooled(connection)
         with _migrating_alone(connection, database, deadline, pooled):
             transaction = _Parts(connection, database, deadline, pooled)
@@ -357,6 +358,16 @@ def _refuse_read_only(connection: ServerConnection, database: str) -> None:
     ]:
         raise DatabaseUnavailable(
             f"{database} is read-only; name the primary server, or switch default_transaction_read_only off"
+        )
+
+
+def _refuse_encoding(connection: ServerConnection, database: str) -> None:
+    """No new database of ours where text could not be kept as it is; an old one stays usable."""
+    ((encoding,),) = rows(connection, "SELECT current_setting('server_encoding')")
+    if encoding not in ("UTF8", "SQL_ASCII") and not columns_of(connection, "executions"):
+        raise DatabaseUnavailable(
+            f"{database} is encoded in {encoding}, which cannot hold all text; make one in UTF8: "
+            "createdb --template=template0 --encoding=UTF8"
         )
 
 

@@ -50,11 +50,18 @@ _PASSING_REFUSAL: Final = re.compile(
     "starting up|shutting down|in recovery mode|not yet accepting connections|too many (clients|connections)"
     "|remaining connection slots|recovery state has not been yet reached"
 )
-_REFUSED_WHO: Final = re.compile(
-    r"password authentication failed|no password supplied|role .* does not exist"
-)
+_REFUSED_WHO: Final = re.compile(r"password authentication failed|role .* does not exist")
 _REFUSED_HOST: Final = re.compile("no pg_hba.conf entry|authentication failed")
 _REFUSED_DATABASE: Final = re.compile(r"database .* does not exist")
+_NO_PASSWORD: Final = re.compile("no password supplied")
+# Something answered and went away: mostly a server that stops.
+_CUT_SHORT: Final = re.compile("closed the connection|reset by peer|SSL SYSCALL error|Broken pipe")
+_UNENCRYPTED: Final = re.compile("SSL|certificate|GSSAPI")
+# The words of the operating system, of libpq and of psycopg for nobody being there.
+_NOBODY_THERE: Final = re.compile(
+    "refused$|resolve|translate host|time(d )?out|unreachable|[Nn]o route|No such file|host is down",
+    re.IGNORECASE,
+)
 _UNREACHABLE: Final = "cannot be reached; check that the server runs and that host and port are right"
 
 
@@ -166,13 +173,30 @@ def connect_error(cause: psycopg.Error, database: str) -> ExecutorError:
         return TryAgain(f"{database} takes no connection at the moment; try again ({reason})")
     if _REFUSED_DATABASE.search(reason):
         return DatabaseUnavailable(f"{database} does not exist; make it (createdb) or correct the URL")
+    if _NO_PASSWORD.search(reason):
+        return DatabaseUnavailable(
+            f"{database}: the server wants a password; write it into ~/.pgpass, PGPASSWORD or the URL"
+        )
     if _REFUSED_WHO.search(reason):
         return DatabaseUnavailable(
             f"{database}: the server refused user or password; correct them ({reason})"
         )
     if _REFUSED_HOST.search(reason):
         return DatabaseUnavailable(f"{database}: the server lets this host or user not in ({reason})")
-    return DatabaseUnavailable(f"{database} {_UNREACHABLE} ({reason})")
+    if "FATAL:" in str(cause):
+        # Perhaps in a language that is not known here.
+        return DatabaseUnavailable(
+            f"{database}: the server refused the connection; correct the URL, or let the user in ({reason})"
+        )
+    if _CUT_SHORT.search(reason):
+        return TryAgain(f"the connection to {database} was lost; try again ({reason})")
+    if _NOBODY_THERE.search(reason):
+        return DatabaseUnavailable(f"{database} {_UNREACHABLE} ({reason})")
+    if _UNENCRYPTED.search(reason):
+        return DatabaseUnavailable(
+            f"{database}: there is no encrypted connection; correct sslmode or the certificates ({reason})"
+        )
+    return DatabaseUnavailable(f"{database}: no connection; correct the URL or what it names ({reason})")
 
 
 def database_error(cause: psycopg.Error, database: str) -> ExecutorError | None:
@@ -183,7 +207,10 @@ def database_error(cause: psycopg.Error, database: str) -> ExecutorError | None:
     if state in _UNDONE:
         return TryAgain(f"{database} is busy; try again ({_reason(cause)})")
     if state == "57014":
-        return TryAgain(f"{database}: a statement took too long and was cancelled; try again")
+        return TryAgain(
+            f"{database}: a statement took too long and was cancelled; try again, or raise statement_timeout "
+            f"({_reason(cause)})"
+        )
     if state == "53300":
         return TryAgain(f"{database} has no free connection; try again, or raise max_connections")
     if state == "0A000" and cause.diag.source_function == "RevalidateCachedQuery":
@@ -199,6 +226,7 @@ def database_error(cause: psycopg.Error, database: str) -> ExecutorError | None:
 
 
 _UNAVAILABLE: Final = {
+    "22P05": "its encoding cannot hold this text; move to a database in UTF8 (executor db copy)",
     "25006": "it is read-only; name the primary server, or switch default_transaction_read_only off",
     "28": "the server refused user or password; correct them",
     "3D000": "there is no such database; make it (createdb) or correct the URL",

@@ -21,6 +21,7 @@ URL_VARIABLE: Final = "EXECUTOR_DATABASE_URL"
 # Leads to the same database past a connection pooler.
 DIRECT_URL_VARIABLE: Final = "EXECUTOR_DATABASE_DIRECT_URL"
 
+_SERVER_SCHEMES: Final = ("postgresql", "postgres")
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _HOST: Final = r"(?:[A-Za-z0-9._%-]*|\[[0-9A-Fa-f:.%]*\])(?::[0-9]*)?"
 _SERVER_URL: Final = re.compile(
@@ -61,11 +62,12 @@ class DatabaseTarget:
             return db
         name = os.fspath(db)
         url = _URL.fullmatch(name) if isinstance(db, str) else None
-        if url is not None and url[1].lower() in ("postgresql", "postgres"):
+        if url is not None and url[1].lower() in _SERVER_SCHEMES:
             direct = environ.get(DIRECT_URL_VARIABLE) if name == environ.get(URL_VARIABLE) else None
             if direct:
                 _name_of_server(direct, DIRECT_URL_VARIABLE)
-            return cls(None, name, direct or None, _name_of_server(name, "the URL of the database"))
+            shown = _name_of_server(name, "the URL of the database")
+            return cls(None, _as_libpq_knows_it(name), _as_libpq_knows_it(direct or "") or None, shown)
         if url is not None:
             name = _path_of_url(url[1], url[2])
         if name == ":memory:":
@@ -83,10 +85,16 @@ class DatabaseTarget:
         return self.name or (":memory:" if self.path is None else str(self.path))
 
 
+def _as_libpq_knows_it(url: str) -> str:
+    """It knows its schemes in lower case only."""
+    scheme, separator, rest = url.partition("://")
+    return scheme.lower() + separator + rest
+
+
 def _name_of_server(url: str, called: str) -> str:
     """The URL without password and options."""
     scheme, _, rest = url.partition("://")
-    parts = _SERVER_URL.fullmatch(rest) if scheme.lower() in ("postgresql", "postgres") else None
+    parts = _SERVER_URL.fullmatch(rest) if scheme.lower() in _SERVER_SCHEMES else None
     if parts is None:
         raise InvalidSettings(
             f"{called} cannot be read; write postgresql://user:password@host:port/database, and each of "
@@ -98,7 +106,10 @@ def _name_of_server(url: str, called: str) -> str:
 
 
 def _path_of_url(scheme: str, rest: str) -> str:
-    if scheme.lower() != "sqlite":
+    kind, plus, _ = scheme.lower().partition("+")
+    if plus and kind in (*_SERVER_SCHEMES, "sqlite"):
+        raise InvalidSettings(f"{scheme}:// names a driver, and Executor has its own; give {SUPPORTED}")
+    if kind != "sqlite":
         raise InvalidSettings(f"databases of the kind {scheme}:// are not supported; give {SUPPORTED}")
     if "?" in rest or "#" in rest:
         raise InvalidSettings(

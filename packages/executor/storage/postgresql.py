@@ -237,8 +237,8 @@ def _has_nul(value: object) -> bool:
 class _ServerWatch:
     """Listens on a connection of its own, past a pooler where the URL of the server is known.
 
-    Without such a connection, as behind a pooler, it says every quarter of a second that something may have
-    happened.
+    Without such a connection, as behind a pooler or on a standby, it says every quarter of a second that something
+    may have happened.
     """
 
     def __init__(self, target: DatabaseTarget) -> None:
@@ -267,9 +267,16 @@ class _ServerWatch:
             # The next wait tries again; whoever reads meanwhile says what is wrong.
             return False
         self._connection = connection
-        if is_pooled(connection):
+        try:
+            if is_pooled(connection):
+                return False
+            connection.execute(f"LISTEN {_CHANNEL}".encode())
+        except psycopg.errors.ReadOnlySqlTransaction:
+            # A standby cannot tell.
             return False
-        connection.execute(f"LISTEN {_CHANNEL}".encode())
+        except psycopg.Error:
+            self.close()
+            return False
         return True
 
     def close(self) -> None:

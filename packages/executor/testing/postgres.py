@@ -141,6 +141,12 @@ class PostgresServer:
             process.send_signal(number)
             process.wait(timeout=_START_SECONDS)
 
+    def become_standby(self) -> None:
+        """Starts the server again as one that can be read only, as the standby of a primary that is silent."""
+        self.stop()
+        (self._folder / "data" / "standby.signal").touch()
+        self.start()
+
     def remove(self) -> None:
         """Stops the server at once and removes its data."""
         self.stop(signal.SIGQUIT)
