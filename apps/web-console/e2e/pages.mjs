@@ -5,6 +5,8 @@ export async function pages(request, origin) {
   const [failed] = (await ask("/executions?status=rolled_back&trigger_kind=retry&limit=1")).executions;
   const [repaired] = (await ask("/executions?trigger_kind=repair&limit=1")).executions;
   const [several] = (await ask("/executions?q=package%20of%20their%20own&limit=1")).executions;
+  const [old] = (await ask("/executions?q=Round%20to%20whole%20euros&limit=1")).executions;
+  const dropped = `/ui/executions/${encodeURIComponent(old.execution_id)}`;
   const id = encodeURIComponent(failed.execution_id);
   return {
     failed,
@@ -26,6 +28,10 @@ export async function pages(request, origin) {
       many: "/ui/executions/sweep?tab=lineage",
       artifacts: `/ui/executions/${id}?tab=artifacts`,
       events: `/ui/executions/${id}?tab=events`,
+      dropped: `${dropped}?tab=changes`,
+      "dropped-logs": `${dropped}?tab=logs`,
+      "dropped-decision": `${dropped}?tab=decision`,
+      "dropped-artifacts": `${dropped}?tab=artifacts`,
       hostile: "/ui/executions/hostile",
       repaired: `/ui/executions/${encodeURIComponent(repaired.execution_id)}?tab=lineage`,
       chain: `/ui/chains/${encodeURIComponent(failed.correlation_id)}`,

@@ -122,12 +122,12 @@ describe("every page", () => {
 describe("addresses", () => {
   it("restore filters, and going back undoes one", async () => {
     const page = await open("/ui/executions?view=all&status=rolled_back&trigger_kind=!child");
-    assert.equal(await page.locator("a.item").count(), 3);
+    assert.equal(await page.locator("a.item").count(), 4);
     await page.getByRole("button", { name: "trigger is not child" }).click();
     await page.waitForFunction(() => document.querySelectorAll("a.item").length === 12);
     assert.match(page.url(), /trigger_kind=child/);
     await page.goBack();
-    await page.waitForFunction(() => document.querySelectorAll("a.item").length === 3);
+    await page.waitForFunction(() => document.querySelectorAll("a.item").length === 4);
     await page.close();
   });
 
@@ -353,6 +353,26 @@ describe("what people come for", () => {
     await page.getByText(`2nd try of ${first}`).waitFor();
     assert.ok(before.endsWith(await page.getByRole("link", { name: first, exact: true }).getAttribute("href")));
     await page.locator(".badge.big[data-tone=amber]").waitFor({ timeout: 20_000 });
+    await page.close();
+  });
+
+  it("of what gc dropped: what that was, when, and what is left", async () => {
+    const page = await open(known.paths.dropped);
+    const main = page.locator("main");
+    await page.getByText("The change is no longer kept").waitFor();
+    assert.match((await main.innerText()).replace(/\s+/g, " "), /executor gc dropped 2 artifacts \([\d.]+ KB\), the contents of 1 file \(\d+ B\) and 1 log .* ago, to keep the last 90 days; .* ran it\. .*test_euros\.py/);
+    assert.equal(await page.getByRole("button", { name: "Retry" }).count(), 0);
+    await page.getByRole("tab", { name: "Logs" }).click();
+    await page.getByText("The logs are no longer kept").waitFor();
+    await page.getByRole("tab", { name: /Decision/ }).click();
+    await page.getByText("The decision is kept. What it was about is not").waitFor();
+    await page.getByRole("tab", { name: "Artifacts" }).click();
+    await page.getByText("These are kept. The others are not").waitFor();
+    await page.getByRole("link", { name: "decision.json" }).waitFor();
+    assert.equal(await page.locator(".problem").count(), 0);
+    await page.getByRole("tab", { name: /Timeline/ }).click();
+    await page.getByText("AssertionError: 12.0 != 11.9").first().waitFor();
+    assert.equal(await page.getByRole("link", { name: "Open the whole log" }).count(), 0);
     await page.close();
   });
 

@@ -1,20 +1,23 @@
 """Makes the workspace the end-to-end tests and the screenshots look at: python workspace.py DIRECTORY
 
-The demo's, and on top of it a change that waits for approval, one that fails, one from outside that is hostile in
-every text, and a family of many.
+The demo's, and on top of it a change that waits for approval, one that fails, an old one of which only the record is
+left, one from outside that is hostile in every text, and a family of many.
 """
 
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from executor import ExecutionStore
+from executor.models.execution import ExecutionFilter
 from executor.models.times import format_time
 
 EXECUTOR = Path(sys.executable).parent / "executor"
@@ -54,6 +57,24 @@ SPLIT = {
     "invoices/views/print.py": ["def show(line):", '    return f"{line.cents / 100:.2f}"'],
     "docs/guide/invoices.md": ["# Invoices", "", "A line has a price in cents."],
 }
+OLD = """\
+diff --git a/test_euros.py b/test_euros.py
+new file mode 100644
+--- /dev/null
++++ b/test_euros.py
+@@ -0,0 +1,6 @@
++import unittest
++
++
++class EurosTest(unittest.TestCase):
++    def test_cents_go(self):
++        self.assertEqual(round(1190, -2) / 100, 11.9)
+"""
+TIMES = {
+    "executions": ("started_at", "ended_at"),
+    "execution_steps": ("started_at", "ended_at"),
+    "execution_events": ("timestamp",),
+}
 TOKENS = (
     ("laptop", "--scope", "read"),
     ("ci", "--scope", "read", "--scope", "run", "--days", "90"),
@@ -79,6 +100,7 @@ def main(directory: Path) -> None:
         directory, _creating(SPLIT), "Give invoices a package of their own", "the ledger grew too long", 0
     )
     _propose(directory, FAILING, "Test that halves are rounded up", "invoices round like this", 1)
+    _dropped(directory)
     for name, *options in TOKENS:
         done = subprocess.run(
             [EXECUTOR, "token", "create", name, *options], cwd=directory, check=True, stdout=subprocess.PIPE,
@@ -116,6 +138,26 @@ def _propose(directory: Path, patch: str, title: str, why: str, expected: int) -
     )  # fmt: skip
     if done.returncode != expected:
         raise SystemExit(f"{title}: executor run ended with {done.returncode}, not {expected}")
+
+
+def _dropped(directory: Path) -> None:
+    """A failure of long ago that somebody dismissed, and of which `executor gc` has left the record."""
+    _propose(directory, OLD, "Round to whole euros", "nobody pays cents in cash", 1)
+    with ExecutionStore(directory) as store:
+        (old,) = store.list_executions(ExecutionFilter(q="Round to whole euros"), 1)
+        store.dismiss(old.execution_id, "cents stay")
+        # As if it had been then; nothing else makes a record older than it is.
+        with closing(sqlite3.connect(store.db_path, isolation_level=None)) as connection:
+            for table, columns in TIMES.items():
+                for column in columns:
+                    connection.execute(
+                        f"UPDATE {table} SET {column} = strftime('%Y-%m-%dT%H:%M:%S', {column}, '-100 days')"
+                        f" || substr({column}, 20) WHERE execution_id = ?",
+                        (old.execution_id,),
+                    )
+    subprocess.run(
+        [EXECUTOR, "gc", "--keep-days", "90"], cwd=directory, check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def _start(

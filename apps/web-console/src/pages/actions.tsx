@@ -65,9 +65,11 @@ function useActions(detail: Detail): readonly Action[] {
   if (!workspaces.data?.workspaces.some((each) => each.served && each.workspace_id === execution.workspace_id)) return [];
   if (awaiting(execution)) return [APPROVE, DENY, WITHDRAW];
   if (!ended(execution)) return [STOP];
-  if (execution.status === "completed") return detail.reverted_by === null && execution.files_changed > 0 ? [REVERT] : [];
+  // Without the contents it can neither be applied again nor undone.
+  const whole = !detail.payload_dropped_at;
+  if (execution.status === "completed") return whole && detail.reverted_by === null && execution.files_changed > 0 ? [REVERT] : [];
   const last = events.data?.events.findLast((event) => event.event === "dismissed" || event.event === "undismissed");
-  return [RETRY, ...(detail.unresolved ? [DISMISS] : last?.event === "dismissed" ? [UNDISMISS] : [])];
+  return [...(whole ? [RETRY] : []), ...(detail.unresolved ? [DISMISS] : last?.event === "dismissed" ? [UNDISMISS] : [])];
 }
 
 export function Actions({ detail }: { detail: Detail }): JSX.Element {

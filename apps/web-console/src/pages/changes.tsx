@@ -11,6 +11,7 @@ import { plain } from "../lib/text";
 import { plural, shortId } from "../lib/time";
 import { Icon } from "../ui/icon";
 import { Awaited, Badge, Card, Counts, Empty } from "../ui/kit";
+import { Dropped } from "./dropped";
 import { FileSelect, FileTree } from "./filetree";
 
 // A file with more changed lines is drawn when it is asked for, and so is what comes after so many lines and files.
@@ -18,7 +19,12 @@ const MANY = 600;
 const LINES = 4_000;
 const BATCH = 100;
 
-export function Changes({ id, detail, only = false }: { id: string; detail: Detail; only?: boolean }): JSX.Element {
+export function Changes(of: { id: string; detail: Detail; only?: boolean }): JSX.Element {
+  if (of.detail.payload_dropped_at) return <Dropped detail={of.detail} title="The change is no longer kept" paths />;
+  return <Kept {...of} />;
+}
+
+function Kept({ id, detail, only = false }: { id: string; detail: Detail; only?: boolean }): JSX.Element {
   const answer = useDiff(id);
   if (answer.error instanceof Problem && answer.error.code === "artifact_not_found")
     return (

@@ -9,11 +9,12 @@ import { useNow } from "../lib/now";
 import { ended, STEP_TONES, words, type Tone } from "../lib/status";
 import { looksLikeTrouble, oneLine, plain, splitLines } from "../lib/text";
 import { bar, span } from "../lib/timeline";
-import { bytes, duration, ordinal, parseTime, plural, shortId } from "../lib/time";
+import { absoluteTime, bytes, duration, ordinal, parseTime, plural, shortId } from "../lib/time";
 import { Icon, type IconName } from "../ui/icon";
 import { Awaited, Badge, Card, Copy, Empty, Id, Loading, Risk, Status, Text, Time, Took, Trouble, Verdict } from "../ui/kit";
 import { useTitle } from "../ui/frame";
 import { Actions } from "./actions";
+import { DroppedNote } from "./dropped";
 
 /** So many relatives are asked for: more nobody can see at once. */
 const FOCUS = 200;
@@ -103,7 +104,7 @@ function Shown({ detail }: { detail: Detail }): JSX.Element {
           {tab === "logs" && <Logs detail={detail} />}
           {tab === "decision" && <Decision detail={detail} />}
           {tab === "lineage" && <LineageTab id={id} />}
-          {tab === "artifacts" && <Artifacts id={id} />}
+          {tab === "artifacts" && <Artifacts detail={detail} />}
           {tab === "events" && <Events id={id} />}
         </Suspense>
       </div>
@@ -274,6 +275,11 @@ function Head({ detail }: { detail: Detail }): JSX.Element {
           <Verdict verdict={execution.verdict} />
           <Risk level={execution.risk_level} />
           {detail.unresolved && <Badge tone="amber">unresolved</Badge>}
+          {detail.payload_dropped_at && (
+            <Badge icon="archive" title={`contents and logs were dropped ${absoluteTime(detail.payload_dropped_at)}`}>
+              record only
+            </Badge>
+          )}
         </span>
       </div>
       <Links detail={detail} />
@@ -367,7 +373,7 @@ function Failure({ detail, brief }: { detail: Detail; brief: boolean }): JSX.Ele
   const { execution, steps } = detail;
   const failed = ended(execution) && execution.status !== "completed";
   const step = steps.find((each) => each.status === "failed");
-  const log = step?.log_ref ?? null;
+  const log = detail.payload_dropped_at ? null : (step?.log_ref ?? null);
   const excerpt = useArtifact(execution.execution_id, failed && !brief ? log : null, 200);
   const events = useEvents(execution.execution_id);
   const lineage = useLineage(execution.execution_id, FOCUS);
@@ -474,7 +480,7 @@ function Timeline({ detail }: { detail: Detail }): JSX.Element {
     <Card title="Steps" side={<span className="dim num">{duration((whole.to - whole.from) / 1000)} in all</span>}>
       <ol className="steps">
         {steps.map((step, index) => (
-          <StepRow key={step.id} step={step} whole={whole} now={now} waitedFrom={index === 0 ? execution.started_at : (steps[index - 1]?.ended_at ?? null)} />
+          <StepRow key={step.id} step={step} whole={whole} now={now} dropped={Boolean(detail.payload_dropped_at)} waitedFrom={index === 0 ? execution.started_at : (steps[index - 1]?.ended_at ?? null)} />
         ))}
       </ol>
     </Card>
@@ -483,7 +489,7 @@ function Timeline({ detail }: { detail: Detail }): JSX.Element {
 
 const STEP_ICONS: Readonly<Record<string, IconName>> = { completed: "check", failed: "cross", running: "running", skipped: "ban" };
 
-function StepRow({ step, whole, now, waitedFrom }: { step: Step; whole: { from: number; to: number }; now: number; waitedFrom: string | null }): JSX.Element {
+function StepRow({ step, whole, now, dropped, waitedFrom }: { step: Step; whole: { from: number; to: number }; now: number; dropped: boolean; waitedFrom: string | null }): JSX.Element {
   const place = bar(step, whole, now);
   const waiting = waitedFrom !== null && parseTime(waitedFrom) !== null ? bar({ started_at: waitedFrom, ended_at: step.started_at, duration_seconds: null }, whole, now) : null;
   const tone: Tone = STEP_TONES[step.status] ?? "grey";
@@ -504,7 +510,7 @@ function StepRow({ step, whole, now, waitedFrom }: { step: Step; whole: { from: 
       {step.error_message && (
         <p className="message">
           <Text>{oneLine(step.error_message, 400)}</Text>{" "}
-          {step.log_ref && (
+          {step.log_ref && !dropped && (
             <Link className="link" to={`?tab=logs&log=${encodeURIComponent(step.log_ref)}`}>
               log
             </Link>
@@ -534,6 +540,7 @@ function Decision({ detail }: { detail: Detail }): JSX.Element {
   const asked = [...decision.rules].sort((a, b) => Number(a.outcome === "pass") - Number(b.outcome === "pass"));
   return (
     <div className="stack">
+      <DroppedNote detail={detail}>The decision is kept. What it was about is not:</DroppedNote>
       <Card title="Verdict" side={<Verdict verdict={decision.verdict} />}>
         <dl className="facts card-body">
           <div>
@@ -631,54 +638,58 @@ function Decision({ detail }: { detail: Detail }): JSX.Element {
   );
 }
 
-function Artifacts({ id }: { id: string }): JSX.Element {
+function Artifacts({ detail }: { detail: Detail }): JSX.Element {
+  const id = detail.execution.execution_id;
   const answer = useArtifacts(id);
   return (
-    <Card title="Artifacts">
-      <Awaited answer={answer}>
-        {({ artifacts }) =>
-          artifacts.length === 0 ? (
-            <Empty icon="file" title="No artifacts here">
-              <p>The folder is gone, or lies on another host. The record itself is complete.</p>
-              <Link className="button" to="?tab=events">
-                See the events
-              </Link>
-            </Empty>
-          ) : (
-            <table className="table">
-              <thead>
-                <tr>
-                  <th>Name</th>
-                  <th className="right">Size</th>
-                  <th className="right">Written</th>
-                </tr>
-              </thead>
-              <tbody>
-                {artifacts.map((artifact) => (
-                  <tr key={artifact.name} className="hover">
-                    <td className="any">
-                      {artifact.name.endsWith(".log") ? (
-                        <Link className="link" to={`?tab=logs&log=${encodeURIComponent(artifact.name)}`}>
-                          {plain(artifact.name)}
-                        </Link>
-                      ) : (
-                        <a className="link" href={artifactPath(id, artifact.name)} target="_blank" rel="noreferrer">
-                          {plain(artifact.name)}
-                        </a>
-                      )}
-                    </td>
-                    <td className="right num">{bytes(artifact.size)}</td>
-                    <td className="right">
-                      <Time at={artifact.modified_at} />
-                    </td>
+    <div className="stack">
+      <DroppedNote detail={detail}>These are kept. The others are not:</DroppedNote>
+      <Card title="Artifacts">
+        <Awaited answer={answer}>
+          {({ artifacts }) =>
+            artifacts.length === 0 ? (
+              <Empty icon="file" title="No artifacts here">
+                <p>The folder is gone, or lies on another host. The record itself is complete.</p>
+                <Link className="button" to="?tab=events">
+                  See the events
+                </Link>
+              </Empty>
+            ) : (
+              <table className="table">
+                <thead>
+                  <tr>
+                    <th>Name</th>
+                    <th className="right">Size</th>
+                    <th className="right">Written</th>
                   </tr>
-                ))}
-              </tbody>
-            </table>
-          )
-        }
-      </Awaited>
-    </Card>
+                </thead>
+                <tbody>
+                  {artifacts.map((artifact) => (
+                    <tr key={artifact.name} className="hover">
+                      <td className="any">
+                        {artifact.name.endsWith(".log") ? (
+                          <Link className="link" to={`?tab=logs&log=${encodeURIComponent(artifact.name)}`}>
+                            {plain(artifact.name)}
+                          </Link>
+                        ) : (
+                          <a className="link" href={artifactPath(id, artifact.name)} target="_blank" rel="noreferrer">
+                            {plain(artifact.name)}
+                          </a>
+                        )}
+                      </td>
+                      <td className="right num">{bytes(artifact.size)}</td>
+                      <td className="right">
+                        <Time at={artifact.modified_at} />
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            )
+          }
+        </Awaited>
+      </Card>
+    </div>
   );
 }
 

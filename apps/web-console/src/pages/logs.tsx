@@ -9,6 +9,7 @@ import { logLine, looksLikeTrouble, plain, splitLines } from "../lib/text";
 import { bytes, plural } from "../lib/time";
 import { Icon } from "../ui/icon";
 import { Awaited, Empty } from "../ui/kit";
+import { Dropped } from "./dropped";
 
 // Of a larger file the end is loaded; the whole of it is one click away, raw.
 const WHOLE = 40_000_000;
@@ -27,6 +28,7 @@ export function Logs({ detail }: { detail: Detail }): JSX.Element {
         const failed = steps.find((step) => step.status === "failed")?.log_ref;
         const name = params.get("log") ?? logs.find((log) => log.name === failed)?.name ?? logs.at(-1)?.name;
         const chosen = logs.find((log) => log.name === name);
+        if (logs.length === 0 && detail.payload_dropped_at) return <Dropped detail={detail} title="The logs are no longer kept" />;
         if (logs.length === 0)
           return (
             <div className="card">
