@@ -77,7 +77,8 @@ describe("every page", () => {
       }
       assert.match(await page.title(), /Executor/, name);
       assert.ok((await page.locator("h1, .problem, .empty").count()) > 0, name);
-      assert.equal(await page.locator(".problem").count(), name === "missing" ? 1 : 0, `${name} shows a problem`);
+      assert.equal(await page.locator(".problem").count(), 0, `${name} shows a problem`);
+      assert.equal(await page.getByRole("alert").filter({ hasText: "Not found" }).count(), name === "missing" ? 1 : 0, name);
     });
   });
 

@@ -91,7 +91,7 @@ function push(spans: Span[], text: string, style: string): void {
 }
 
 /** Looks like the line of a log that somebody in search of a failure wants to see. */
-const TROUBLE = /\b(?:[a-z]*error|[a-z]*exception|traceback|fatal|failed|failure|panic|not ok)\b|^E\s{2,}/i;
+const TROUBLE = /\b(?:[a-z]*error|[a-z]*exception|traceback|fatal|failed|failure|panic|not ok)\b|^E\s{2,}|^(?:-{3} )?fail\b/i;
 
 export function looksLikeTrouble(line: string): boolean {
   return TROUBLE.test(line.length > SHOWN ? line.slice(0, SHOWN) : line);

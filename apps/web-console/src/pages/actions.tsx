@@ -69,7 +69,8 @@ function useActions(detail: Detail): readonly Action[] {
   const whole = !detail.payload_dropped_at;
   if (execution.status === "completed") return whole && detail.reverted_by === null && execution.files_changed > 0 ? [REVERT] : [];
   const last = events.data?.events.findLast((event) => event.event === "dismissed" || event.event === "undismissed");
-  return [...(whole ? [RETRY] : []), ...(detail.unresolved ? [DISMISS] : last?.event === "dismissed" ? [UNDISMISS] : [])];
+  // Where something has made up for it, trying again is possible, and not what to do next.
+  return [...(whole ? [detail.unresolved ? RETRY : { ...RETRY, look: "" }] : []), ...(detail.unresolved ? [DISMISS] : last?.event === "dismissed" ? [UNDISMISS] : [])];
 }
 
 export function Actions({ detail }: { detail: Detail }): JSX.Element {

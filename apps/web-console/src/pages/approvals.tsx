@@ -122,7 +122,7 @@ function Ask({ detail }: { detail: Detail }): JSX.Element {
                 <Text>{rule.reason || rule.rule}</Text>
                 {rule.evidence.length > 0 && (
                   <>
-                    : <Text>{rule.evidence.slice(0, 8).join("; ")}</Text>
+                    : <Text>{rule.evidence.slice(0, 8).map(told).join("; ")}</Text>
                   </>
                 )}
               </span>
@@ -145,6 +145,12 @@ function Ask({ detail }: { detail: Detail }): JSX.Element {
   );
 }
 
+/** Evidence is a path and the rule it meets; where the rule is the path, once is enough. */
+function told(evidence: string): string {
+  const [path, rule, more] = evidence.split(": ");
+  return path !== undefined && path === rule && more === undefined ? path : evidence;
+}
+
 /** A path as a pattern that means it alone. */
 export function pattern(path: string): string {
   return `/${path.replace(/[\\*?[\]]/g, "\\$&")}`;
@@ -165,9 +171,7 @@ function Earlier({ execution }: { execution: Execution }): JSX.Element {
           const earlier = executions.filter((each) => each.execution_id !== execution.execution_id);
           if (earlier.length === 0)
             return (
-              <Empty icon="file" title="None">
-                <p>No recorded execution touched these paths before.</p>
-              </Empty>
+              <p className="card-body soft">No recorded execution touched these paths before.</p>
             );
           return (
             <ul>

@@ -5,6 +5,7 @@ import { Link, useSearchParams } from "react-router";
 import { Problem } from "../api/client";
 import { useDiff } from "../api/queries";
 import type { ChangedFile, Detail, Diff as Answer } from "../api/types";
+import { useNarrow } from "../lib/narrow";
 import { patches, type Patch } from "../lib/patch";
 import type { Tone } from "../lib/status";
 import { plain } from "../lib/text";
@@ -50,7 +51,9 @@ function Kept({ id, detail, only = false }: { id: string; detail: Detail; only?:
 
 function Shown({ diff, detail, only }: { diff: Answer; detail: Detail; only: boolean }): JSX.Element {
   const [params, setParams] = useSearchParams();
-  const view: ViewType = params.get("diff") === "split" ? "split" : "unified";
+  // On a phone two columns of code are none.
+  const narrow = useNarrow();
+  const view: ViewType = params.get("diff") === "split" && !narrow ? "split" : "unified";
   const selected = params.get("file") ?? "";
   const drawn = useMemo(() => patches(diff.diff), [diff.diff]);
   const change = (name: string, value: string): void =>
@@ -82,7 +85,7 @@ function Shown({ diff, detail, only }: { diff: Answer; detail: Detail; only: boo
           <Counts added={total("lines_added")} removed={total("lines_removed")} />
           <State detail={detail} />
         </div>
-        <div className="segments" role="group" aria-label="How to show it">
+        <div className="segments wide-only" role="group" aria-label="How to show it">
           {(["unified", "split"] as const).map((each) => (
             <button key={each} type="button" aria-pressed={view === each} onClick={() => change("diff", each === "split" ? each : "")}>
               {each}
@@ -161,6 +164,12 @@ function Files({ files, drawn, view, selected }: { files: readonly ChangedFile[]
   );
 }
 
+function withoutLines(file: ChangedFile, shown: Patch | undefined): string {
+  if (shown?.file.isBinary) return "A binary file: its contents are not shown.";
+  if (file.old_sha256 !== null && file.old_sha256 === file.new_sha256) return "Only its mode changed.";
+  return file.operation === "update" ? "It has no lines to show." : "An empty file.";
+}
+
 const TONES: Readonly<Record<string, Tone>> = { create: "green", update: "blue", delete: "red" };
 
 function File({ file, drawn: shown, view, unasked }: { file: ChangedFile; drawn: Patch | undefined; view: ViewType; unasked: boolean }): JSX.Element {
@@ -178,7 +187,7 @@ function File({ file, drawn: shown, view, unasked }: { file: ChangedFile; drawn:
         <Counts added={file.lines_added ?? 0} removed={file.lines_removed ?? 0} />
       </div>
       {folded ? null : shown === undefined || shown.file.hunks.length === 0 ? (
-        <p className="card-body soft">{shown?.file.isBinary ? "A binary file: its contents are not shown." : "No lines to show: an empty or binary file, or only its mode changed."}</p>
+        <p className="card-body soft">{withoutLines(file, shown)}</p>
       ) : !unasked && !asked ? (
         <p className="card-body">
           <button type="button" className="button" onClick={() => setAsked(true)}>

@@ -11,7 +11,7 @@ import { STEP_TONES, words, type Tone } from "../lib/status";
 import { oneLine, plain } from "../lib/text";
 import { duration, ordinal, plural } from "../lib/time";
 import { Icon } from "../ui/icon";
-import { Badge, Empty, Id, Loading, Risk, Side, SIDES, Status, Text, Time, Took, Trouble } from "../ui/kit";
+import { Badge, Counts as Lines, Empty, Id, Loading, Risk, Side, SIDES, Status, Text, Time, Took, Trouble } from "../ui/kit";
 
 export function Comparison({ left, right }: { left: string; right: string }): JSX.Element {
   const details = [useDetail(left), useDetail(right)] as const;
@@ -190,7 +190,7 @@ function Counts({ file, index }: { file: ChangedFile; index: number }): JSX.Elem
   return (
     <span className="row num">
       <Side index={index} />
-      <span className="plus">+{file.lines_added ?? 0}</span> <span className="minus">−{file.lines_removed ?? 0}</span>
+      <Lines added={file.lines_added ?? 0} removed={file.lines_removed ?? 0} />
     </span>
   );
 }

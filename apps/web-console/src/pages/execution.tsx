@@ -175,7 +175,7 @@ function Head({ detail }: { detail: Detail }): JSX.Element {
       <Crumbs detail={detail} />
       <div className="page-head">
         <div className="grow stack tight">
-          <div className="row wrap">
+          <div className="row headline">
             <Status of={execution} big />
             <h1 className="any">
               <Text>{oneLine(execution.title, 300) || "Untitled"}</Text>
@@ -527,6 +527,19 @@ const OUTCOMES: Readonly<Record<string, { tone: Tone; icon: IconName; word: stri
   deny: { tone: "red", icon: "ban", word: "denies" },
 };
 
+/** What each rule asks, for the many that have nothing to object. */
+const RULES: Readonly<Record<string, string>> = {
+  "protected-paths": "nothing is written where nothing may be written",
+  "forbidden-paths": "no path is one the policy forbids",
+  "approval-paths": "no path is one that needs a person",
+  "required-checks": "has the checks the policy wants for its paths",
+  limits: "is within the limits for files, lines and bytes",
+  secrets: "adds nothing that looks like a secret",
+  verification: "what it changes is verified by",
+  drift: "when its checks change files themselves",
+  risk: "its risk is not critical",
+};
+
 function Decision({ detail }: { detail: Detail }): JSX.Element {
   const { decision, plan } = detail;
   if (!decision)
@@ -582,10 +595,10 @@ function Decision({ detail }: { detail: Detail }): JSX.Element {
                 </span>
                 <code>{plain(rule.rule)}</code>
                 <span className="any">
-                  {rule.reason && <Text>{rule.reason}</Text>}
+                  {rule.reason ? <Text>{rule.reason}</Text> : <span className="dim">{RULES[rule.rule] ?? ""}</span>}
                   {rule.evidence.length > 0 && (
                     <span className="soft">
-                      {rule.reason && ": "}
+                      {(rule.reason || RULES[rule.rule]) && ": "}
                       <Text>{rule.evidence.slice(0, 12).join("; ")}</Text>
                       {rule.evidence.length > 12 && ` and ${rule.evidence.length - 12} more`}
                     </span>
@@ -598,7 +611,7 @@ function Decision({ detail }: { detail: Detail }): JSX.Element {
       </Card>
       {plan && (
         <Card title="Plan">
-          <dl className="facts card-body">
+          <dl className="facts wide card-body">
             <div>
               <dt>Verified by</dt>
               <dd>
@@ -700,6 +713,14 @@ function value(field: unknown): string {
   return plain(typeof field === "string" ? field : JSON.stringify(field)).slice(0, 300);
 }
 
+/** A hash by its beginning, a list by its first members; the tooltip and the artifact have the rest. */
+function short(field: unknown): string {
+  if (typeof field === "string" && /^[0-9a-f]{64}$/.test(field)) return `${field.slice(0, 12)}…`;
+  if (!Array.isArray(field)) return value(field);
+  const more = field.length - 3;
+  return field.slice(0, 3).map(value).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
 function Events({ id }: { id: string }): JSX.Element {
   const answer = useEvents(id);
   if (answer.error && !answer.data) return <Trouble error={answer.error} again={() => void answer.refetch()} />;
@@ -714,18 +735,22 @@ function Events({ id }: { id: string }): JSX.Element {
           ) : (
             <ol>
               {events.map((event) => (
-                <li key={event.seq} className="rule">
-                  <span>
+                <li key={event.seq} className="event">
+                  <span className="row">
                     <span className="dim num">{event.seq}</span> <b>{words(plain(event.event))}</b>
                   </span>
                   <span className="dim">
                     <Time at={event.timestamp} />
                   </span>
-                  <span className="any soft mono">
+                  <span className="fields mono">
                     {Object.entries(event)
                       .filter(([name, field]) => !KNOWN.has(name) && field !== null && !(Array.isArray(field) && field.length === 0))
-                      .map(([name, field]) => `${plain(name)}=${value(field)}`)
-                      .join("  ")}
+                      .map(([name, field]) => (
+                        <span key={name} className="any" title={value(field)}>
+                          <span className="dim">{plain(name)}=</span>
+                          {short(field)}
+                        </span>
+                      ))}
                   </span>
                 </li>
               ))}

@@ -9,6 +9,7 @@ import { useKeys } from "../lib/keys";
 import { awaiting, STEP_TONES, words } from "../lib/status";
 import { cause, oneLine, plain } from "../lib/text";
 import { duration, ordinal, plural, shortId } from "../lib/time";
+import { isScratch, workspaceName } from "../lib/workspaces";
 import { Icon } from "../ui/icon";
 import { Awaited, Counts, Empty, Id, Menu, Risk, Status, Text, Time, Took, Trouble, Verdict } from "../ui/kit";
 import { useTitle } from "../ui/frame";
@@ -26,6 +27,16 @@ export function Executions(): JSX.Element {
   const query = useMemo(() => listQuery(state), [state]);
   const change = (next: ListState): void => setParams(writeState(next));
   useTitle(VIEW_NAMES[state.view]);
+  const views = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const bar = views.current;
+    if (!bar) return;
+    // Again when the counts arrive: the views grow, and the chosen one leaves a narrow window.
+    const look = (): void => bar.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const watch = new ResizeObserver(look);
+    for (const each of bar.children) watch.observe(each);
+    return () => watch.disconnect();
+  }, [state.view]);
   return (
     <div className="page">
       <div className="page-head">
@@ -33,7 +44,7 @@ export function Executions(): JSX.Element {
         <Search key={state.q} value={state.q} search={(q) => change({ ...state, q })} />
       </div>
       <div className="stack tight">
-        <nav className="tabs" aria-label="Saved views">
+        <nav className="tabs" aria-label="Saved views" ref={views}>
           {VIEWS.map((view) => (
             <Link
               key={view}
@@ -92,14 +103,9 @@ function Search({ value, search }: { value: string; search: (text: string) => vo
   );
 }
 
-/** What runs inside a captured command runs in a copy, which is a workspace of its own for as long as it lasts. */
-function isScratch(workspace: Workspace | undefined): boolean {
-  return /\/scratch\/[^/]+\/[^/]+$/.test(workspace?.path ?? "");
-}
-
 function nameOf(workspaces: readonly Workspace[], id: string | null): string | null {
   const known = workspaces.find((each) => each.workspace_id === id);
-  return isScratch(known) ? "a scratch copy" : (known?.path?.split("/").pop() ?? id);
+  return isScratch(known) ? "a scratch copy" : known ? workspaceName(known) : id;
 }
 
 /** Where there is only one, rows do not repeat its name. */
@@ -364,7 +370,7 @@ function Rows({ executions, grouped }: { executions: readonly ListedExecution[];
         <span>Status</span>
         <span>Execution</span>
         <span>Caused by</span>
-        <span>Verdict</span>
+        <span>Verdict, risk</span>
         <span>Changed</span>
         <span>Started</span>
       </div>
@@ -373,9 +379,10 @@ function Rows({ executions, grouped }: { executions: readonly ListedExecution[];
           {grouped && (
             <div className="group">
               <Icon name="chain" size={14} />
-              <Link className="link cut" to={`/chains/${encodeURIComponent(group.chain)}`}>
-                {oneLine(group.chain, 100)}
+              <Link className="link cut" dir="auto" to={`/chains/${encodeURIComponent(group.chain)}`} title={plain(group.chain)}>
+                {chainName(group.chain, group.members)}
               </Link>
+              {group.chain.startsWith("exec_") && <Id id={group.chain} />}
               <span className="num nowrap">{plural(group.members.length, "execution")}</span>
             </div>
           )}
@@ -396,6 +403,12 @@ function Rows({ executions, grouped }: { executions: readonly ListedExecution[];
   );
 }
 
+/** A chain that somebody named keeps its name; of another one, what it began with says more than its id. */
+function chainName(chain: string, members: readonly ListedExecution[]): string {
+  const first = members.find((each) => each.execution_id === chain) ?? members.at(-1);
+  return (chain.startsWith("exec_") && oneLine(first?.title, 100)) || oneLine(chain, 100);
+}
+
 /** How the time went: a part for each step, as long as it took, and what failed in red. */
 function MiniSteps({ steps }: { steps: NonNullable<ListedExecution["steps"]> }): JSX.Element | null {
   if (steps.length === 0) return null;
@@ -408,6 +421,12 @@ function MiniSteps({ steps }: { steps: NonNullable<ListedExecution["steps"]> }):
       ))}
     </span>
   );
+}
+
+/** What is ordinary stays quiet. */
+function RiskWord({ level }: { level: string | null }): JSX.Element | null {
+  if (level === "high" || level === "critical") return <Risk level={level} />;
+  return level ? <span className="dim">{level} risk</span> : null;
 }
 
 /** No link of its own: the whole row is one. */
@@ -449,19 +468,22 @@ function Row({ execution, selected, workspace }: { execution: ListedExecution; s
       <span className="sub caused">
         <span className="row">
           <span>{words(execution.trigger_kind)}</span>
-          {execution.actor && (
+          {workspace && (
             <span className="cut dim">
-              by <Text>{oneLine(execution.actor, 60)}</Text>
+              in <Text>{workspace}</Text>
             </span>
           )}
         </span>
-        {workspace && (
-          <span className="cut dim">
-            in <Text>{workspace}</Text>
+        {execution.actor && (
+          <span className="cut dim" title={oneLine(execution.actor, 200)}>
+            by {oneLine(execution.actor, 60)}
           </span>
         )}
       </span>
-      <span className="row wrap">{execution.verdict === "allow" ? <Risk level={execution.risk_level} /> : <Verdict verdict={execution.verdict} />}</span>
+      <span className="sub judged">
+        {execution.verdict === "allow" ? <span>allowed</span> : <Verdict verdict={execution.verdict} />}
+        <RiskWord level={execution.risk_level} />
+      </span>
       <span className="sub num changed">
         <span>{plural(execution.files_changed || execution.affected_paths.length, "file")}</span>
         <Counts added={execution.lines_added ?? 0} removed={execution.lines_removed ?? 0} />

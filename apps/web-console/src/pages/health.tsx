@@ -5,9 +5,9 @@ import { useDatabase, useHealth, useReadiness, useTokens, useWorkspaces } from "
 import type { Token, Workspace } from "../api/types";
 import { useLiveState } from "../lib/live";
 import { useNow } from "../lib/now";
-import { oneLine } from "../lib/text";
+import { oneLine, plain } from "../lib/text";
 import { bytes, parseTime } from "../lib/time";
-import { Icon } from "../ui/icon";
+import { servedFirst, workspaceName } from "../lib/workspaces";
 import { Awaited, Badge, Card, Copy, Empty, Id, Text, Time } from "../ui/kit";
 import { useTitle } from "../ui/frame";
 
@@ -37,7 +37,7 @@ export function Health(): JSX.Element {
         <div className="card-body">
           <Awaited answer={readiness}>
             {(ready) => (
-              <dl className="facts">
+              <dl className="facts wide">
                 <div>
                   <dt>Ready</dt>
                   <dd>
@@ -104,20 +104,22 @@ export function Health(): JSX.Element {
               <table className="table places">
                 <thead>
                   <tr>
-                    <th>Path</th>
+                    <th>Workspace</th>
                     <th className="wide-only">Host</th>
                     <th>Policy</th>
                     <th className="short">Here</th>
                   </tr>
                 </thead>
                 <tbody>
-                  {answer.workspaces.map((each) => (
+                  {servedFirst(answer.workspaces).map((each) => (
                     <tr key={each.workspace_id} className="hover">
                       <td className="any">
-                        <Link className="link row" to={`/executions?view=all&workspace=${encodeURIComponent(each.workspace_id)}`}>
-                          <Icon name="folder" size={14} />
-                          <Text>{each.path ?? each.workspace_id}</Text>
+                        <Link className="link" to={`/executions?view=all&workspace=${encodeURIComponent(each.workspace_id)}`}>
+                          {workspaceName(each)}
                         </Link>
+                        <span className="place cut dim" title={plain(each.path ?? each.workspace_id)}>
+                          {plain(each.path ?? each.workspace_id)}
+                        </span>
                       </td>
                       <td className="any wide-only">
                         <Text>{each.host ?? "unknown"}</Text>

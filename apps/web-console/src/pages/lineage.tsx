@@ -158,11 +158,13 @@ function Graph({ trees, current, top, more }: { trees: ReturnType<typeof forest<
     if (!element) return;
     const look = (): void => setSeen({ left: element.scrollLeft, top: element.scrollTop, width: element.clientWidth, height: element.clientHeight });
     const own = placed.nodes.find((each) => each.node.execution_id === current);
-    if (own) element.scrollTo({ left: own.x - element.clientWidth / 2 + BOX.width, top: own.y - element.clientHeight / 2 + BOX.height });
+    // With its parent, where both fit; what comes below it follows to the right.
+    const left = own?.parent && CELL.width + BOX.width + 48 <= element.clientWidth ? own.parent.x + (top === null ? 0 : 96) : (own?.x ?? 0) - element.clientWidth / 2 + BOX.width;
+    if (own) element.scrollTo({ left, top: own.y - element.clientHeight / 2 + BOX.height });
     look();
     element.addEventListener("scroll", look, { passive: true });
     return () => element.removeEventListener("scroll", look);
-  }, [placed, current]);
+  }, [placed, current, top]);
   const near = (x: number, y: number): boolean =>
     x > seen.left - 600 && x < seen.left + seen.width + 600 && y > seen.top - 400 && y < seen.top + seen.height + 400;
   const visible = placed.nodes.filter((each) => near(each.x, each.y) || (each.parent !== null && near(each.parent.x, each.parent.y)));

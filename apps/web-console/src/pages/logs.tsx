@@ -42,7 +42,7 @@ export function Logs({ detail }: { detail: Detail }): JSX.Element {
             <div className="card-head">
               <label className="row grow">
                 <span className="visually-hidden">Log</span>
-                <select className="input" value={name} onChange={(event) => setParams({ tab: "logs", log: event.target.value })}>
+                <select className="input log-choice" value={name} onChange={(event) => setParams({ tab: "logs", log: event.target.value })}>
                   {!chosen && name && <option value={name}>{plain(name)}</option>}
                   {logs.map((log) => (
                     <option key={log.name} value={log.name}>

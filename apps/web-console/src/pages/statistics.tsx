@@ -7,7 +7,9 @@ import { useStatistics, useWorkspaces } from "../api/queries";
 import type { Statistics } from "../api/types";
 import { buckets, isRange, RANGES, type Range } from "../lib/buckets";
 import { RISK_TONES, statusOf, VERDICT_TONES, words, type Tone } from "../lib/status";
+import { plain } from "../lib/text";
 import { duration, plural } from "../lib/time";
+import { servedFirst, workspaceName } from "../lib/workspaces";
 import { Awaited, Card, Empty, Text } from "../ui/kit";
 import { useTitle } from "../ui/frame";
 
@@ -32,7 +34,7 @@ export function StatisticsPage(): JSX.Element {
   const given = params.get("range");
   const range: Range = isRange(given) ? given : "week";
   const workspace = params.get("workspace");
-  const workspaces = useWorkspaces().data?.workspaces ?? [];
+  const workspaces = servedFirst(useWorkspaces().data?.workspaces ?? []);
   useTitle("Statistics");
   // The range begins where its first bucket does, so that the sums agree.
   const minute = Math.floor(Date.now() / 60_000);
@@ -57,7 +59,7 @@ export function StatisticsPage(): JSX.Element {
               <option value="">All workspaces</option>
               {workspaces.map((each) => (
                 <option key={each.workspace_id} value={each.workspace_id}>
-                  {each.path ?? each.workspace_id}
+                  {workspaceName(each)}
                 </option>
               ))}
             </select>
@@ -103,7 +105,7 @@ function Shown({ statistics, base, range, parts }: { statistics: Statistics; bas
         {tile(percent(statistics.success_rate), "succeeded", { status: "completed" })}
         {tile(percent(statistics.rollback_rate), "rolled back", { status: "rolled_back" })}
         {tile(duration(statistics.median_duration_seconds), "median duration", {})}
-        {tile(duration(statistics.p95_duration_seconds), "95 % are faster than", {})}
+        {tile(duration(statistics.p95_duration_seconds), "95 % took less", {})}
       </div>
       <OverTime base={base} range={range} parts={parts} />
       <div className="columns">
@@ -174,10 +176,11 @@ function OverTime({ base, range, parts }: { base: Params; range: Range; parts: R
             : `${part.label}: loading`;
           return (
             <Link key={part.since} to={listOf({ ...base, since: part.since, until: part.until })} title={words_} aria-label={words_}>
+              {found && found.total > 0 && parts.length <= 14 && <span className="label count-above" data-count={found.total.toLocaleString("en")} />}
               {found &&
                 [...OUTCOMES].reverse().map(([status, tone]) => {
                   const count = found.by_status[status] ?? 0;
-                  return count > 0 && <span key={status} className="part" data-tone={tone} style={{ height: `${(count / highest) * 82}%` }} />;
+                  return count > 0 && <span key={status} className="part" data-tone={tone} style={{ height: `${(count / highest) * 72}%` }} />;
                 })}
               <span className="label" aria-hidden="true">{index % 2 === 1 || parts.length <= 12 ? part.label : ""}</span>
             </Link>
@@ -188,14 +191,29 @@ function OverTime({ base, range, parts }: { base: Params; range: Range; parts: R
   );
 }
 
+interface Group {
+  readonly name: ReactNode;
+  readonly key: string;
+  readonly params: Params;
+}
+
 function Durations({ base, kinds }: { base: Params; kinds: readonly string[] }): JSX.Element {
-  const workspaces = useWorkspaces().data?.workspaces ?? [];
-  const groups: readonly { readonly name: ReactNode; readonly key: string; readonly params: Params }[] = [
-    ...kinds.map((trigger_kind) => ({ name: words(trigger_kind), key: trigger_kind, params: { ...base, trigger_kind } })),
-    ...(base["workspace"] === undefined && workspaces.length > 1
-      ? workspaces.map((each) => ({ name: <Text>{each.path ?? each.workspace_id}</Text>, key: each.workspace_id, params: { ...base, workspace: each.workspace_id } }))
-      : []),
-  ];
+  const workspaces = servedFirst(useWorkspaces().data?.workspaces ?? []);
+  const byKind = kinds.map((trigger_kind) => ({ name: words(trigger_kind), key: trigger_kind, params: { ...base, trigger_kind } }));
+  const byWorkspace = workspaces.map((each) => ({
+    name: <span title={plain(each.path ?? each.workspace_id)}>{workspaceName(each)}</span>,
+    key: each.workspace_id,
+    params: { ...base, workspace: each.workspace_id },
+  }));
+  return (
+    <>
+      <Table title="By trigger" first="Trigger" groups={byKind} />
+      {base["workspace"] === undefined && workspaces.length > 1 && <Table title="By workspace" first="Workspace" groups={byWorkspace} />}
+    </>
+  );
+}
+
+function Table({ title, first, groups }: { title: string; first: string; groups: readonly Group[] }): JSX.Element {
   const answers = useQueries({
     queries: groups.map((group) => {
       const text = search(group.params);
@@ -206,12 +224,12 @@ function Durations({ base, kinds }: { base: Params; kinds: readonly string[] }):
     }),
   });
   return (
-    <Card title="Durations by what caused them">
-      <table className="table" aria-busy={answers.some((answer) => answer.isPending)}>
+    <Card title={title}>
+      <table className="table measured" aria-busy={answers.some((answer) => answer.isPending)}>
         <thead>
           <tr>
-            <th>Trigger or workspace</th>
-            <th className="right">Executions</th>
+            <th>{first}</th>
+            <th className="right">Count</th>
             <th className="right">Succeeded</th>
             <th className="right">Median</th>
             <th className="right">95 %</th>

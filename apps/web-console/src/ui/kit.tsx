@@ -18,12 +18,13 @@ export function Text({ children, className = "" }: { children: string | null | u
   );
 }
 
-export function Status({ of, big = false }: { of: { status: string; verdict: string }; big?: boolean }): JSX.Element {
+/** `brief`: on a phone the word is only read out and shown by the icon's shape. */
+export function Status({ of, big = false, brief = false }: { of: { status: string; verdict: string }; big?: boolean; brief?: boolean }): JSX.Element {
   const shown = statusOf(of);
   return (
     <span className={big ? "badge big" : "status"} data-tone={shown.tone}>
       <Icon name={shown.icon} size={big ? 16 : 15} spin={shown.icon === "running"} />
-      {shown.word}
+      {brief ? <span className="status-word">{shown.word}</span> : shown.word}
     </span>
   );
 }
@@ -167,11 +168,23 @@ export function Loading({ rows = 4 }: { rows?: number }): JSX.Element {
 export function Trouble({ error, again }: { error: Error; again: () => void }): JSX.Element {
   const problem = error instanceof Problem ? error : null;
   const session = problem?.needsSession ?? false;
+  // What is not there will not be there the next time either.
+  if (problem?.status === 404)
+    return (
+      <div className="card" role="alert">
+        <Empty icon="search" title="Not found">
+          <p className="any">{plain(problem.message)}</p>
+          <a className="button" href="/ui/executions?view=all">
+            Go to the executions
+          </a>
+        </Empty>
+      </div>
+    );
   return (
     <div className="problem" role="alert">
       <Icon name={session ? "shield" : "warning"} size={18} />
       <div className="grow">
-        <strong>{session ? "This needs a session" : problem?.status === 404 ? "Not found" : "This could not be loaded"}</strong>
+        <strong>{session ? "This needs a session" : "This could not be loaded"}</strong>
         <p className="any">{session ? "Open the one-time address that `executor serve` prints when it starts." : plain(error.message)}</p>
         {problem?.requestId && (
           <p>

@@ -37,7 +37,7 @@ export function TreeRow({ row, current, collapsed, toggle, more }: { row: Row<Su
       ) : (
         <span className="twist" />
       )}
-      <Status of={node} />
+      <Status of={node} brief />
       {row.level > 0 && <span className="dim">{words(node.trigger_kind)}</span>}
       <Link className="cut grow" tabIndex={-1} dir="auto" to={`/executions/${encodeURIComponent(node.execution_id)}`} {...(node.execution_id === current ? { "aria-current": "true" as const } : {})}>
         {oneLine(node.title, 120) || <Id id={node.execution_id} />}
