@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { lazy, memo, Suspense, useCallback, useEffect, useMemo, useRef, useState, type JSX } from "react";
+import { memo, useCallback, useEffect, useMemo, useRef, useState, type JSX } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 
 import { useChain } from "../api/queries";
@@ -12,11 +12,12 @@ import { oneLine, plain } from "../lib/text";
 import { bar, span, type Span } from "../lib/timeline";
 import { duration, ordinal, plural } from "../lib/time";
 import { Icon } from "../ui/icon";
-import { Awaited, Badge, Card, Copy, Empty, Loading, Side, Text, Took, Trouble } from "../ui/kit";
+import { Awaited, Badge, Card, Copy, Empty, Side, Text, Took, Trouble } from "../ui/kit";
+import { later } from "../ui/later";
 import { TreeRow, treeKeys } from "../ui/tree";
 import { useTitle } from "../ui/frame";
 
-const Comparison = lazy(async () => ({ default: (await import("./compare")).Comparison }));
+const Comparison = later(async () => (await import("./compare")).Comparison);
 
 const ROW = 36;
 // So many are loaded without being asked for; more by the button.
@@ -296,9 +297,7 @@ function Compare({ nodes }: { nodes: readonly Summary[] }): JSX.Element {
         </button>
       </div>
       {left && right && left !== right ? (
-        <Suspense fallback={<Loading rows={6} />}>
-          <Comparison left={left} right={right} />
-        </Suspense>
+        <Comparison left={left} right={right} />
       ) : (
         <Empty icon="chain" title={left && left === right ? "This is one attempt" : "Choose two attempts"}>
           <p>Their outcomes are shown beside each other, and the lines in which their changes differ.</p>

@@ -1,4 +1,4 @@
-import { lazy, Suspense, useEffect, type JSX } from "react";
+import { useEffect, type JSX } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 
 import { useArtifact, useArtifacts, useDetail, useEvents, useLineage, useWorkspaces } from "../api/queries";
@@ -11,17 +11,18 @@ import { looksLikeTrouble, oneLine, plain, splitLines } from "../lib/text";
 import { bar, span } from "../lib/timeline";
 import { absoluteTime, bytes, duration, ordinal, parseTime, plural, shortId } from "../lib/time";
 import { Icon, type IconName } from "../ui/icon";
-import { Awaited, Badge, Card, Copy, Empty, Id, Loading, Risk, Status, Text, Time, Took, Trouble, Verdict } from "../ui/kit";
+import { Awaited, Badge, Card, Copy, Empty, Id, Risk, Status, Text, Time, Took, Trouble, Verdict } from "../ui/kit";
 import { useTitle } from "../ui/frame";
+import { later } from "../ui/later";
 import { Actions } from "./actions";
 import { DroppedNote } from "./dropped";
 
 /** So many relatives are asked for: more nobody can see at once. */
 const FOCUS = 200;
 
-const Changes = lazy(async () => ({ default: (await import("./changes")).Changes }));
-const Logs = lazy(async () => ({ default: (await import("./logs")).Logs }));
-const LineageTab = lazy(async () => ({ default: (await import("./lineage")).LineageTab }));
+const Changes = later(async () => (await import("./changes")).Changes);
+const Logs = later(async () => (await import("./logs")).Logs);
+const LineageTab = later(async () => (await import("./lineage")).LineageTab);
 
 export const TABS = ["timeline", "changes", "logs", "decision", "lineage", "artifacts", "events"] as const;
 type Tab = (typeof TABS)[number];
@@ -98,15 +99,13 @@ function Shown({ detail }: { detail: Detail }): JSX.Element {
         ))}
       </div>
       <div id="tab-panel" role="tabpanel" aria-labelledby={`tab-${tab}`} tabIndex={-1}>
-        <Suspense fallback={<Loading />}>
-          {tab === "timeline" && <Timeline detail={detail} />}
-          {tab === "changes" && <Changes id={id} detail={detail} />}
-          {tab === "logs" && <Logs detail={detail} />}
-          {tab === "decision" && <Decision detail={detail} />}
-          {tab === "lineage" && <LineageTab id={id} />}
-          {tab === "artifacts" && <Artifacts detail={detail} />}
-          {tab === "events" && <Events id={id} />}
-        </Suspense>
+        {tab === "timeline" && <Timeline detail={detail} />}
+        {tab === "changes" && <Changes id={id} detail={detail} />}
+        {tab === "logs" && <Logs detail={detail} />}
+        {tab === "decision" && <Decision detail={detail} />}
+        {tab === "lineage" && <LineageTab id={id} />}
+        {tab === "artifacts" && <Artifacts detail={detail} />}
+        {tab === "events" && <Events id={id} />}
       </div>
     </>
   );
