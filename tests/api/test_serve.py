@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import httpx2
 import pytest
 
+from executor_api.command import _listen
 from support.command import GOOD_PATCH, Repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,3 +149,27 @@ def test_reading_commands_load_no_web_framework(repository: Repository) -> None:
             check=False,
         )
         assert done.stdout.endswith("[]\n") or command[-1] == "--help", (command, done)
+
+
+def test_the_body_of_an_answer_does_not_wait_for_the_head_to_be_acknowledged() -> None:
+    """A browser acknowledges after 40 ms; asyncio sees to it only where the protocol of the socket is named."""
+    delays = []
+
+    async def serve() -> None:
+        listening = _listen("127.0.0.1", 0)
+        done = asyncio.Event()
+
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted = writer.get_extra_info("socket")
+            delays.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+            done.set()
+
+        async with await asyncio.start_server(answer, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            await done.wait()
+            writer.close()
+
+    asyncio.run(serve())
+
+    assert [True] == [bool(each) for each in delays]
