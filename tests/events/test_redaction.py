@@ -91,6 +91,11 @@ def test_a_value_within_another_leaves_no_rest_of_either() -> None:
         ("redis://:pass@h:6379/0", f"redis://:{MASK}@h:6379/0"),
         ("https://u:p@ss@host/x", f"https://u:{MASK}@host/x"),
         ("'https://u:pa'ss@host'", f"'https://u:{MASK}@host'"),
+        (
+            "postgresql:///app?host=/run&password=s3c%20ret&sslmode=require",
+            f"postgresql:///app?host=/run&password={MASK}&sslmode=require",
+        ),
+        ("'postgres://h/app?sslpassword=s3cret'", f"'postgres://h/app?sslpassword={MASK}'"),
         ("pip: https://u:x@h/a https://v:y@h/b", f"pip: https://u:{MASK}@h/a https://v:{MASK}@h/b"),
     ],
 )
@@ -104,6 +109,17 @@ def test_the_password_of_a_url_in_the_environment_is_masked_alone_too() -> None:
     redactor = Redactor({"EXECUTOR_DATABASE_URL": "postgresql://ann:hunter22@db/app"})
 
     assert f"password {MASK} of ann@db is wrong" == redactor.redact("password hunter22 of ann@db is wrong")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://ann:hunter%402%2F2@db/app", "postgresql://ann@db/app?password=hunter%402%2F2"]
+)
+def test_the_password_of_a_url_is_masked_as_it_is_typed_too(url: str) -> None:
+    """In the URL it is encoded; a program that has read the URL prints it as it is."""
+    redactor = Redactor({"EXECUTOR_DATABASE_URL": url})
+
+    assert f"dsn: password={MASK}" == redactor.redact("dsn: password=hunter@2/2")
+    assert f"url: {MASK}" == redactor.redact("url: hunter%402%2F2")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def found(text: str, rules: SecretRules = RULES) -> list[str]:
         ("aws = AKIA" + "ABCD" * 4, "AWS access key"),
         ("-----BEGIN RSA PRIVATE KEY-----", "private key"),
         ("db = 'postgresql://app:s3cr3t-word@db/app'", "password in a URL"),
+        ("db = 'postgresql://db/app?user=app&password=s3cr3t-word'", "password in a URL"),
         ("curl -H 'Authorization: Bearer abcdef0123456789'", "authorization header"),
     ],
 )  # fmt: skip
@@ -59,6 +60,7 @@ def test_a_secret_is_named_by_line_and_kind_and_not_shown(line: str, kind: str) 
         "postgresql://user:password@localhost/db",
         "https://user:$TOKEN@example.org",
         "https://user:${TOKEN}@example.org",
+        "postgresql://db/app?user=app&password=${PASSWORD}",
         "amqp://guest:guest@localhost",
         "ghp_short",
         "a sk-learn pipeline",

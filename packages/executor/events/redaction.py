@@ -11,9 +11,16 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from executor.models.secret_shapes import KEY_BLOCK, KEY_BLOCK_BEGIN, KEY_BLOCK_MAX, SHAPES, URL_PASSWORD
+from executor.models.secret_shapes import (
+    KEY_BLOCK,
+    KEY_BLOCK_BEGIN,
+    KEY_BLOCK_MAX,
+    SHAPES,
+    URL_OPTION_PASSWORD,
+    URL_PASSWORD,
+)
 
 MASK: Final = "[redacted]"
 SHORTEST_VALUE: Final = 8
@@ -50,7 +57,9 @@ def secret_values(environ: Mapping[str, str]) -> frozenset[str]:
         if says_secret(name):
             values.update((value, value.strip()))
         elif "://" in value:
-            values.update(match[1] for match in URL_PASSWORD.pattern.finditer(value))
+            for shape in (URL_PASSWORD, URL_OPTION_PASSWORD):
+                for match in shape.pattern.finditer(value):
+                    values.update((match[1], unquote(match[1])))
     return frozenset(value for value in values if len(value) >= SHORTEST_VALUE)
 
 

@@ -44,7 +44,7 @@ def _in_text(text: str, first: int, rules: SecretRules) -> Iterator[tuple[int, s
             if shape.anchor not in text:
                 continue
             for match in shape.pattern.finditer(text):
-                if shape is not URL_PASSWORD or not _is_placeholder(match):
+                if shape.name != URL_PASSWORD.name or not _is_placeholder(match):
                     yield first + text.count("\n", 0, match.start()), shape.name
         if KEY_BLOCK_BEGIN in text:
             for match in KEY_BLOCK.finditer(text):

@@ -37,8 +37,16 @@ URL_PASSWORD: Final = _shape(
     r"://[^\s/?#\"'<>\[\]`\\:@]{0,512}:(?!\d{1,5}[\"',;&)\]}|])([^\s/?#\"<>`\\]{1,1024})@",
     1,
 )
+# As libpq takes it, too.
+URL_OPTION_PASSWORD: Final = _shape(
+    "password in a URL",
+    "password=",
+    r"postgres(?:ql)?://[^\s\"'<>`\\]{0,1024}?[?&](?:ssl)?password=([^\s&#\"'<>`\\]{1,1024})",
+    1,
+)
 SHAPES: Final = (
     URL_PASSWORD,
+    URL_OPTION_PASSWORD,
     _shape("GitHub token", "gh", r"(?<![A-Za-z0-9_])gh[pousr]_[A-Za-z0-9]{20,}"),
     _shape("GitHub token", "github_pat_", r"(?<![A-Za-z0-9_])github_pat_[A-Za-z0-9_]{20,}"),
     _shape("GitLab token", "glpat-", r"(?<![A-Za-z0-9_])glpat-[A-Za-z0-9_-]{20,}"),

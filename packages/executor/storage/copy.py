@@ -128,7 +128,7 @@ class _Copy:
             for keys in _batched_keys(self._target, table):
                 unknown = keys - {key_of(table, row) for row in self._source.matching(table, keys)}
                 if unknown and unknown - self._cleaned_keys(table):
-                    name = min(map(repr, unknown))
+                    name = min(" ".join(map(str, key)) for key in unknown)
                     raise CopyRefused(
                         f"{target} holds {table.name.replace('_', ' ')} that the source does not have ({name}); "
                         "copy into an empty database"
