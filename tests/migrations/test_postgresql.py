@@ -46,7 +46,7 @@ from executor.migrations.postgresql import exclusive
 from executor.schema import get_db_connection, init_executor_db, metadata
 from executor.testing.postgres import find_binaries
 from support.databases import NEWEST, ledger_of
-from support.postgres import PostgresDatabases, connected, old_columns, values_of, wait_until
+from support.postgres import PostgresDatabases, connected, hurried, old_columns, values_of, wait_until
 
 START = (
     "INSERT INTO executions (execution_id, plan_id, changeset_id, decision_id, checksum, verdict, status,"
@@ -191,6 +191,22 @@ class TestOld:
         assert 0 == run_migrations(postgres_url)
         assert not upgrade(postgres_url).completed
         assert before == whole(postgres_url)
+
+    def test_time_outs_of_the_database_do_not_end_it(
+        self, postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of a statement, of a transaction and of one that waits for its client."""
+        url = hurried(postgres, postgres.version_0(50))
+
+        def linger(op: Operations) -> None:
+            op.execute("SELECT pg_sleep(0.3)")
+            with connected(postgres.url) as other:
+                other.execute("SELECT pg_sleep(0.3)")
+
+        slow = Migration(NEWEST + 1, "takes its time", linger, linger)
+        monkeypatch.setattr("executor.migrations.MIGRATIONS", (*MIGRATIONS, slow))
+
+        assert NEWEST + 1 == run_migrations(url)
 
     def test_an_upgrade_can_stop_at_any_version(self, postgres: PostgresDatabases) -> None:
         """Also with rows, when indexes are built outside the transaction; each version is complete then."""

@@ -17,7 +17,7 @@ from executor.storage.copy import CopyReport, copy_database
 from executor.storage.store import ExecutionStore
 from executor.testing.contract.lists import random_rows
 from executor.testing.factories import finish, row, start
-from support.postgres import PostgresDatabases, connected
+from support.postgres import PostgresDatabases, connected, hurried
 from support.stores import query, write_rows
 
 pytestmark = pytest.mark.postgres
@@ -288,3 +288,26 @@ def test_nothing_is_copied_onto_itself_or_from_an_old_schema(tmp_path: Path, pla
         copy_database(source, source)
     with pytest.raises(SchemaOutdated):
         copy_database(place("postgresql"), source)
+
+
+@pytest.mark.parametrize(("source", "target"), [("postgresql", "sqlite"), ("sqlite", "postgresql")])
+def test_time_outs_of_the_database_do_not_end_a_copy(
+    tmp_path: Path, place: Place, postgres: PostgresDatabases, source: str, target: str
+) -> None:
+    """Also where one side waits for long until the other has written."""
+    origin, goal = place(source), place(target)
+    with opened(origin, tmp_path) as store:
+        fill(store)
+    for url in (origin, goal):
+        if url.startswith("postgresql"):
+            hurried(postgres, url)
+
+    def linger(*_: object) -> None:
+        if not seen:
+            seen.append(True)
+            with connected(postgres.url) as other:
+                other.execute("SELECT pg_sleep(0.4)")
+
+    seen: list[bool] = []
+
+    assert copy_database(origin, goal, progress=linger).written > 0

@@ -81,6 +81,17 @@ class PostgresDatabases:
         return self.url_of(name)
 
 
+def hurried(databases: PostgresDatabases, url: str) -> str:
+    """Gives the database time-outs of 0.2 s, and its URL back."""
+    with connected(databases.url) as connection:
+        for (name,) in connection.execute(
+            "SELECT name FROM pg_settings WHERE name IN"
+            " ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"
+        ).fetchall():
+            connection.execute(f"ALTER DATABASE {name_in(url)} SET {name} = '200ms'".encode())
+    return url
+
+
 def connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     """In autocommit mode; a `with` block closes it."""
     return psycopg.connect(url, autocommit=True)

@@ -43,6 +43,11 @@ _TABLE_LOCK_MILLISECONDS: Final = 500
 _SHORTEST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.5
 
+# What an administrator allows everybody is too short for work on whole tables. Older servers know fewer of these.
+UNHURRIED: Final = """\
+SELECT set_config(name, '0', true) FROM pg_settings
+WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"""
+
 # While indexes are built: no time-out, which would end the work each time anew; and a server that works for
 # a client which has died notices.
 _WHILE_BUILDING: Final = {
@@ -280,8 +285,7 @@ class _Parts:
         connection = self._connection
         rows(connection, "BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
-            rows(connection, "SET LOCAL statement_timeout = 0")
-            rows(connection, "SET LOCAL idle_in_transaction_session_timeout = 0")
+            rows(connection, UNHURRIED)
             rows(connection, f"SET LOCAL lock_timeout = {_TABLE_LOCK_MILLISECONDS}")
             if rows(connection, "SELECT pg_try_advisory_xact_lock(?)", _LOCK) == [(True,)]:
                 # The ledger only grows by rows, and everybody reads it.

@@ -262,6 +262,7 @@ class _ServerDatabase(Database):
     def moment(self) -> Iterator[None]:
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
+            self._unhurried()
             yield
         finally:
             if not self._connection.closed:
@@ -270,7 +271,13 @@ class _ServerDatabase(Database):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         with self._connection.transaction():
+            self._unhurried()
             yield
+
+    def _unhurried(self) -> None:
+        from executor.migrations.postgresql import UNHURRIED
+
+        self._connection.execute(UNHURRIED.encode())
 
     def insert(self, table: Table, rows: list[Row], columns: Sequence[str] = ()) -> None:
         if not rows:
@@ -295,11 +302,12 @@ class _ServerDatabase(Database):
         return f"{column} = ANY(?::{kind}[])", [v for v in values if not isinstance(v, str) or "\0" not in v]
 
     def settle(self) -> None:
-        self.query(
-            "SELECT setval(pg_get_serial_sequence('execution_steps', 'id'), max(id)) FROM execution_steps"
-            " HAVING max(id) IS NOT NULL"
-        )
-        self._connection.execute("ANALYZE")
+        with self.transaction():
+            self.query(
+                "SELECT setval(pg_get_serial_sequence('execution_steps', 'id'), max(id)) FROM execution_steps"
+                " HAVING max(id) IS NOT NULL"
+            )
+            self._connection.execute("ANALYZE")
 
 
 @contextmanager
