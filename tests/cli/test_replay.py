@@ -105,3 +105,24 @@ def test_what_an_execution_should_have_and_has_not_is_named(repository: Reposito
     with client(repository.root) as api:
         listed = api.get(f"/executions/{folder.name}/artifacts").json()
     assert (False, missing) == (listed["complete"], listed["missing"])
+
+
+def test_who_undid_it_is_told_without_a_database(repository: Repository) -> None:
+    first = repository.run("show", "@last", "--json").json["execution"]["execution_id"]
+
+    def told(execution_id: str) -> tuple[str | None, str | None]:
+        story = repository.run("show", "--replay", execution_id, "--json").json
+        return story["reverts"], story["reverted_by"]
+
+    assert (None, None) == told(first)
+    assert 0 == repository.run("revert", first, "--verify", "true").code
+    undo = repository.run("show", "@last", "--json").json["execution"]["execution_id"]
+    assert [(None, undo), (first, None)] == [told(first), told(undo)]
+    assert f"reverted by {undo}" in repository.run("show", "--replay", first).out
+    assert f"reverts {first}" in repository.run("show", "--replay", undo).out
+
+    assert 1 == repository.run("revert", undo, "--verify", "false").code
+    assert (None, undo) == told(first)
+    assert 0 == repository.run("revert", undo, "--verify", "true").code
+    again = repository.run("show", "@last", "--json").json["execution"]["execution_id"]
+    assert [(None, None), (first, again), (undo, None)] == [told(first), told(undo), told(again)]

@@ -466,6 +466,10 @@ class ExecutionReplay(BaseModel):
     execution_id: str
     complete: bool
     gaps: list[str]
+    reverts: str | None = Field(description="the execution it undoes")
+    reverted_by: str | None = Field(
+        description="the execution that undid it, as far as its artifacts are here, too"
+    )
     execution: dict[str, Any] | None = Field(description="execution.json; null when missing or damaged")
     plan: dict[str, Any] | None = Field(description="plan.json")
     decision: dict[str, Any] | None = Field(description="decision.json")

@@ -36,6 +36,9 @@ def _print(app: Application, story: Replay) -> None:
     )
     if plan.get("why"):
         app.print(f"why: {one_line(str(plan['why']), 300)}")
+    for word, other in (("reverts", story.reverts), ("reverted by", story.reverted_by)):
+        if other is not None:
+            app.print(f"{word} {safe(other)}")
     if story.events:
         app.print(f"began {local_time(story.events[0].timestamp)}")
     began = _time(story.events[0]) if story.events else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -28,7 +28,8 @@ _LAST_FAILED: Final = "@last-failed"
 class Replay:
     """What the artifacts tell. `gaps` says, one sentence each, what they cannot tell; empty when complete.
 
-    A document that is missing or damaged is None.
+    A document that is missing or damaged is None. `reverts` is the execution that this one undoes, `reverted_by`
+    the one that undid it, as far as artifacts of it are here too, and was not undone itself.
     """
 
     execution_id: str
@@ -37,6 +38,8 @@ class Replay:
     artifacts: tuple[str, ...]
     gaps: tuple[str, ...]
     folder: ArtifactFolder = field(repr=False)
+    reverts: str | None = None
+    reverted_by: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -69,6 +72,8 @@ class Replay:
             "execution_id": self.execution_id,
             "complete": self.complete,
             "gaps": list(self.gaps),
+            "reverts": self.reverts,
+            "reverted_by": self.reverted_by,
             "execution": self.document("execution") or None,
             "plan": self.document("plan") or None,
             "decision": self.document("decision") or None,
@@ -86,7 +91,15 @@ def replay(state: Path, text: str) -> Replay:
 
 
 def replay_folder(folder: ArtifactFolder) -> Replay:
-    """The story of one execution, as far as its folder tells it; all gaps when there is none."""
+    """The story of one execution, as far as its folder tells it; all gaps when there is none.
+
+    Who undid it is told by the folders beside it.
+    """
+    story = _told(folder)
+    return replace(story, reverted_by=_standing_revert(folder.execution_id, _reverts(folder.path.parent)))
+
+
+def _told(folder: ArtifactFolder) -> Replay:
     names = folder.names()
     gaps: list[str] = []
     documents = {}
@@ -102,7 +115,48 @@ def replay_folder(folder: ArtifactFolder) -> Replay:
         gaps.append(f"its logs and contents were dropped by gc on {dropped}")
     if not any(event.event == EventType.EXECUTION_END for event in events):
         gaps.append("no event says that it ended: it runs, waits, or was killed and not recovered yet")
-    return Replay(folder.execution_id, tuple(events), documents, tuple(names), tuple(gaps), folder)
+    reverts = events[0].data.get("reverts") if events else None
+    return Replay(
+        folder.execution_id,
+        tuple(events),
+        documents,
+        tuple(names),
+        tuple(gaps),
+        folder,
+        reverts=reverts if isinstance(reverts, str) else None,
+    )
+
+
+def _reverts(root: Path) -> dict[str, list[str]]:
+    """Completed executions that undid another, by the one they undid, in the order of their ids."""
+    found: dict[str, list[str]] = {}
+    for execution_id in sorted(_ids(root.parent)):
+        folder = ArtifactFolder(root.parent, execution_id)
+        undone = _first_event(folder).get("reverts")
+        if isinstance(undone, str) and _told(folder).document("execution").get("status") == "completed":
+            found.setdefault(undone, []).append(execution_id)
+    return found
+
+
+def _first_event(folder: ArtifactFolder) -> Mapping[str, Any]:
+    """Its beginning; nothing where that cannot be read."""
+    try:
+        with os.fdopen(folder.open(_EVENTS), "rb") as file:
+            return msgspec.json.decode(file.readline(), type=dict[str, Any])
+    except (msgspec.DecodeError, ArtifactNotFound):
+        return {}
+
+
+def _standing_revert(execution_id: str, reverts: Mapping[str, list[str]]) -> str | None:
+    """The last one that undid it and is not undone itself. Ids in folders may be anybody's: none is met twice."""
+
+    def standing(undone: str, met: frozenset[str]) -> str | None:
+        for other in reversed(reverts.get(undone, [])):
+            if other not in met and standing(other, met | {other}) is None:
+                return other
+        return None
+
+    return standing(execution_id, frozenset((execution_id,)))
 
 
 def _document(
@@ -158,7 +212,7 @@ def _resolve(state: Path, text: str) -> str:
     if text in (_LAST, _LAST_FAILED):
         started = {}
         for execution_id in ids:
-            known = replay_folder(ArtifactFolder(state, execution_id))
+            known = _told(ArtifactFolder(state, execution_id))
             failed = known.document("execution").get("status") in ("failed", "rolled_back")
             if known.events and (failed or text == _LAST):
                 started[execution_id] = (known.events[0].timestamp, execution_id)
