@@ -130,11 +130,11 @@ class Validation:
         return self.keep(role, record, expected)
 
     def keep(self, role: str, record: ExecutionRecord, expected: ExecutionStatus) -> ExecutionRecord:
-        self.records[role] = record
         if record.status != expected:
             raise CheckFailed(
                 f"{record.execution_id} is {record.status}, not {expected}: {record.error_message or 'no error'}"
             )
+        self.records[role] = record
         return record
 
     def expect_content(self, expected: str | None) -> None:
@@ -204,6 +204,7 @@ def _artifacts(validation: Validation) -> str:
 
 def _family(validation: Validation) -> str:
     """A failing change is put back, so is its retry, and its repair completes."""
+    validation.record("change")
     bad = {"operation": "update", "content": _BAD}
     verify = f"grep -q good {validation.path}"
     failed = validation.change("failing", bad, verify=verify, expected=ExecutionStatus.ROLLED_BACK)
@@ -246,10 +247,33 @@ def _lineage(validation: Validation) -> str:
     return "three attempts, resolved by the repair"
 
 
+def _revert(validation: Validation) -> str:
+    """A completed change is undone to the byte by a child of it, and the record says by which."""
+    repair, runtime = validation.record("repair"), validation.runtime
+    proposal = runtime.propose_revert(
+        repair.execution_id,
+        origin=runtime.origin(parent=repair.execution_id),
+        verify=[f"grep -qx good {validation.path}"],
+        why="executor doctor --validate",
+    )
+    if isinstance(proposal, ExecutionRecord):
+        raise CheckFailed(f"{repair.execution_id} is taken for undone, by {proposal.execution_id}")
+    record = validation.keep("revert", runtime.execute(proposal), ExecutionStatus.COMPLETED)
+    validation.expect_content(_GOOD)
+    if record.parent_execution_id != repair.execution_id:
+        raise CheckFailed(f"{record.execution_id} is no child of {repair.execution_id}, which it undoes")
+    undone = runtime.store.list_reverted([repair.execution_id]).get(repair.execution_id)
+    if undone != record.execution_id:
+        raise CheckFailed(f"{repair.execution_id} counts as undone by {undone}, not by {record.execution_id}")
+    if not runtime.store.is_unresolved(validation.record("failing").execution_id):
+        raise CheckFailed("a failure counts as resolved though its repair is undone")
+    return f"{record.execution_id} undid the repair"
+
+
 def _events(validation: Validation) -> str:
     """Events are numbered without a gap, begin and end as they should, and stand in the artifact alike."""
     count = 0
-    for role in ("change", "failing", "retry", "repair"):
+    for role in ("change", "failing", "retry", "repair", "revert"):
         validation.record(role)
     for role, record in validation.records.items():
         events = validation.runtime.store.list_events(record.execution_id)
@@ -397,7 +421,7 @@ def _undone(validation: Validation) -> str:
     )
     if differing:
         raise CheckFailed(f"not as before: {', '.join(differing[:5])}")
-    return f"{len(after)} files as before"
+    return f"{len(after)} {'file' if len(after) == 1 else 'files'} as before"
 
 
 # In the order they run. A later one may build on the executions of those before; `undone` comes last.
@@ -407,6 +431,7 @@ CHECKS: Final = (
     Check("artifacts", _artifacts),
     Check("family", _family),
     Check("lineage", _lineage),
+    Check("revert", _revert),
     Check("events", _events),
     Check("server", _server),
     Check("undone", _undone),

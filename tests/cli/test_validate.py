@@ -41,7 +41,7 @@ def test_a_sound_installation_passes_in_a_place_of_its_own(tmp_path: Path) -> No
     assert [f"✓ {name}" for name in NAMES] == [
         line[:2] + line[2:].split()[0] for line in done.stdout.splitlines()[:-1]
     ]
-    assert "8 of 8 checks passed on sqlite" in done.stdout
+    assert "9 of 9 checks passed on sqlite" in done.stdout
     assert [] == list(tmp_path.iterdir())
 
 
@@ -55,7 +55,7 @@ def test_in_a_workspace_of_yours_every_file_is_as_before(repository: Repository)
     assert str(repository.root) == result.json["workspace"]
     assert (before, status) == (repository.state(), repository.git("status", "--porcelain"))
     # The records of it stay.
-    assert 5 == repository.run("list", "--json").json["total"]
+    assert 6 == repository.run("list", "--json").json["total"]
 
 
 def test_a_policy_that_lets_nothing_through_fails_the_check_and_leaves_nothing_waiting(
@@ -180,4 +180,16 @@ def test_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
     result = Repository(tmp_path).run("doctor", "--validate", environ={"EXECUTOR_DATABASE_URL": postgres_url})
 
     assert 0 == result.code, result.out + result.err
-    assert "8 of 8 checks passed on postgresql" in result.out
+    assert "9 of 9 checks passed on postgresql" in result.out
+
+
+def test_a_policy_that_forbids_the_change_is_named_once(repository: Repository) -> None:
+    repository.write(".executor/policy.yaml", 'version: 1\nforbid: ["executor-release-check-*"]\n')
+
+    result = repository.run("doctor", "--validate", "--workspace", ".", "--json")
+
+    assert 1 == result.code, result.out
+    details = {check["name"]: check["detail"] for check in result.json["checks"] if not check["passed"]}
+    assert "touches paths the policy forbids" in details.pop("change")
+    assert details
+    assert [] == [detail for detail in details.values() if "an earlier check failed" not in detail]
