@@ -157,3 +157,26 @@ def test_another_policy_can_be_asked_before_it_is_put_in_place(repository: Repos
 @pytest.mark.parametrize("name", ["policy", "policy-cases"])
 def test_the_schema_for_editors_is_json(repository: Repository, name: str) -> None:
     assert json.loads(repository.run("schema", name).out)["$schema"]
+
+
+@pytest.mark.parametrize("path", ["../Makefile", "src//a.py", "a/../Makefile", "/etc/passwd", "con", ""])
+def test_a_path_that_no_change_may_have_is_not_called_allowed(repository: Repository, path: str) -> None:
+    result = repository.run("policy", "explain", "Makefile", path)
+
+    assert (2, "") == (result.code, result.out)
+    assert "is refused" in result.err
+
+
+def test_a_directory_is_not_explained_as_a_file(repository: Repository) -> None:
+    repository.write(".github/workflows/ci.yml", "on: push\n")
+
+    for path in (".github", ".github/", f"{repository.root}/.github"):
+        result = repository.run("policy", "explain", path)
+        assert 2 == result.code, result.out
+        assert "is a directory; name a file in it" in result.err
+
+
+def test_a_path_may_be_given_as_the_shell_completes_it(repository: Repository) -> None:
+    for path in ("./Makefile", f"{repository.root}/Makefile"):
+        result = repository.run("policy", "explain", path)
+        assert "Makefile: need approval\n" == result.out.splitlines(keepends=True)[0], result.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 from executor.cli.application import Application, json_option, pass_application
 from executor.cli.exit_codes import ExitCode
 from executor.cli.text import one_line, plural, safe, utc_now
-from executor.errors import InvalidSettings
+from executor.errors import InvalidSettings, UnsafePath
 
 if TYPE_CHECKING:
     from executor.governance.cases import CaseResult
@@ -64,7 +65,7 @@ def check(app: Application, file: Path | None, as_json: bool) -> None:
 def explain(app: Application, paths: tuple[str, ...], file: Path | None, as_json: bool) -> None:
     """Which rule says what about a path, whether there is such a file or not.
 
-    PATH is relative to the workspace. The first word is what a small, verified manual change of it gets.
+    PATH is relative to the workspace, and a file. The first word is what a small, verified manual change of it gets.
 
     \b
     Example: executor policy explain Makefile .github/workflows/ci.yml src/app.py
@@ -72,7 +73,7 @@ def explain(app: Application, paths: tuple[str, ...], file: Path | None, as_json
     from executor.governance.explain import explain_path
 
     rules = _policy(app, file)
-    found = [explain_path(rules, path.removeprefix("./")) for path in paths]
+    found = [explain_path(rules, _within(app, path)) for path in paths]
     if as_json:
         import msgspec
 
@@ -122,6 +123,18 @@ def test(app: Application, fixtures: Path, file: Path | None, as_json: bool) -> 
             _print_case(app, result)
         app.print(f"{plural(len(results), 'case')}, {len(failed)} failed")
     return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+def _within(app: Application, path: str) -> str:
+    """A path as changes name it: relative to the workspace, in its one spelling. Raises UnsafePath."""
+    from executor.changes.paths import canonical_path
+
+    relative = path.removeprefix(f"{app.root}/").removeprefix("./")
+    found = canonical_path(relative.removesuffix("/"))
+    # Of a path that is too long for this system, it is enough to know that it is no directory here.
+    if relative.endswith("/") or os.path.isdir(app.root / found):  # noqa: PTH112
+        raise UnsafePath(path, "it is a directory; name a file in it")
+    return found
 
 
 def _policy(app: Application, file: Path | None) -> Policy:
