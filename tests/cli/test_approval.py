@@ -195,6 +195,9 @@ def test_an_approval_can_be_given_first_and_run_later(repository: Repository, te
     waiting = propose(repository)
 
     granted = terminal.run("approve", waiting, "--no-run", "--reason", "go")
+    waited = repository.run("wait", waiting, "--timeout", "0")
+    assert (3, True) == (waited.code, "approved, and not run yet" in waited.err), waited.err
+    assert f"executor wait {waiting[-8:]} --run" in repository.run("show", waiting).err
     assert (granted.code, "approved" in granted.out) == (0, True), granted.err
     assert execution(repository)["status"] == "pending"
     assert [r["execution_id"] for r in repository.run("list", "--awaiting", "--json").json["executions"]] == [

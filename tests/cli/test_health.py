@@ -162,6 +162,7 @@ def test_one_that_is_not_critical_warns(repository: Repository, service: Service
     assert "warning: web is not healthy: answered 503" in result.err
     assert ("completed", None, None, False) == outcome(repository)
     assert ["web"] == [event["check"] for event in events(repository, "health_warning")]
+    assert "warning: web is not healthy: answered 503" in repository.run("show", "@last").out
 
 
 def test_it_is_tried_again_until_it_is_well(repository: Repository, service: Service) -> None:

@@ -107,6 +107,7 @@ def test_a_report_that_is_not_the_checks_own_is_none(repository: Repository) -> 
     assert "old.xml is from before the check" in error
     assert "missing.xml was not written" in error
     assert "it is no XML" in error
+    assert "missing.xml was not written" in repository.run("show", "@last").out
 
 
 def test_a_report_outside_the_workspace_is_refused(repository: Repository) -> None:

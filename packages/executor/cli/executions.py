@@ -36,6 +36,8 @@ from executor.cli.text import (
 from executor.errors import ArtifactNotFound, InvalidFilter, PayloadDropped
 from executor.host.artifacts import TRANSCRIPT
 from executor.models.execution import (
+    EventRecord,
+    EventType,
     ExecutionFilter,
     ExecutionRecord,
     ExecutionStatus,
@@ -43,6 +45,7 @@ from executor.models.execution import (
     LinkRecord,
     RiskLevel,
     StepRecord,
+    StepStatus,
     TestOutcome,
     TestResult,
     TriggerKind,
@@ -295,7 +298,13 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
         )
         return
     shown = str(folder.transcript) if transcript == TRANSCRIPT else transcript
-    also = [*_undoing(app, record, links), ("model", plan.model if plan else None), ("transcript", shown)]
+    commits = [link.target_id[:12] for link in links if link.kind == LinkKind.COMMIT]
+    also = [
+        *_undoing(app, record, links),
+        ("commit", ", ".join(commits)),
+        ("model", plan.model if plan else None),
+        ("transcript", shown),
+    ]
     _print_record(app, record, plan.why if plan else None, unresolved, also)
     if dropped is not None:
         app.print(f"files and contents were dropped by gc on {local_time(dropped.timestamp)}", style="yellow")
@@ -312,11 +321,13 @@ def show(app: Application, execution: str, replay: bool, all_workspaces: bool, a
         )
     if steps:
         _print_steps(app, steps)
+        _print_remarks(app, store.list_events(execution_id, tail=_REMARK_EVENTS))
     for link in links:
-        if link.kind != LinkKind.REVERTS:
-            target = link.target_id[:12] if link.kind == LinkKind.COMMIT else short_id(link.target_id)
-            app.print(f"{short_id(link.source_id)} {link.kind} {safe(target)}")
-    _print_next(app, record, kept=dropped is None, undone=reverted_by is not None)
+        if link.kind == LinkKind.EVIDENCE:
+            app.print(f"{short_id(link.source_id)} {link.kind} {safe(short_id(link.target_id))}")
+    _print_next(
+        app, record, kept=dropped is None, undone=reverted_by is not None, approved=approval is not None
+    )
 
 
 def _undoing(
@@ -397,7 +408,7 @@ def _print_record(
     rows = [
         ("id", record.execution_id),
         ("why", why),
-        ("error", f"{record.error_step or '?'}: {record.error_message}" if record.error_message else None),
+        ("error", ": ".join(filter(None, (record.error_step, record.error_message)))),
         ("attention", "unresolved: no later attempt has completed" if unresolved else None),
         *also,
         ("trigger", _trigger(record)),
@@ -462,7 +473,22 @@ def _print_steps(app: Application, steps: list[StepRecord]) -> None:
     app.print(table)
 
 
-def _print_next(app: Application, record: ExecutionRecord, *, kept: bool, undone: bool) -> None:
+# What checks left to say is among the last events; those of the files changed come before.
+_REMARK_EVENTS: Final = 500
+
+
+def _print_remarks(app: Application, events: list[EventRecord]) -> None:
+    """What did not fail the execution and has to be known all the same."""
+    for event in events:
+        if event.event == EventType.HEALTH_WARNING:
+            app.print(f"warning: {one_line(str(event.data.get('message')), 200)}", style="yellow")
+        elif event.event == EventType.COMMAND_OUTPUT and event.data.get("report_error"):
+            app.print(f"no report: {one_line(str(event.data['report_error']), 200)}", style="yellow")
+
+
+def _print_next(
+    app: Application, record: ExecutionRecord, *, kept: bool, undone: bool, approved: bool
+) -> None:
     end = short_id(record.execution_id)
     if not kept:
         app.note(f"\nnext: executor events {end}   executor lineage {end}")
@@ -470,6 +496,10 @@ def _print_next(app: Application, record: ExecutionRecord, *, kept: bool, undone
         app.note(f"\nnext: executor diff {end}   executor dismiss {end} --reason WHY")
     elif record.status in (ExecutionStatus.FAILED, ExecutionStatus.ROLLED_BACK):
         app.note(f"\nnext: executor logs {end}   executor diff {end}   executor retry {end}")
+    elif record.awaiting_approval and approved:
+        app.note(
+            f"\nnext: executor diff {end}   executor wait {end} --run   executor deny {end} --reason TEXT"
+        )
     elif record.awaiting_approval:
         app.note(f"\nnext: executor diff {end}   executor approve {end}   executor deny {end} --reason TEXT")
     elif record.status == ExecutionStatus.COMPLETED and record.affected_paths and not undone:
@@ -613,7 +643,28 @@ def logs(
             )
         else:
             click.echo(safe(kept, keep="\n\t"))
+            if found.status == StepStatus.FAILED:
+                _note_withheld(app, found, kept)
     return ExitCode.DONE
+
+
+# Names of variables that are shown; the event `command_output` has all.
+_NAMES_SHOWN: Final = 12
+
+
+def _note_withheld(app: Application, step: StepRecord, log: str) -> None:
+    """Names variables that the check did not get, those first that its log speaks of."""
+    events = app.store.list_events(step.execution_id, tail=_REMARK_EVENTS)
+    told = [e for e in events if e.event == EventType.COMMAND_OUTPUT and e.data.get("log") == step.log_ref]
+    names = told[-1].data.get("withheld") if told else None
+    if not isinstance(names, list) or not names:
+        return
+    words = {*re.findall(r"\w+", log), *re.findall(r"\w+", str(told[-1].data.get("command")))}
+    names = sorted(map(str, names), key=lambda name: name not in words)
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    app.note(
+        f"the check did not see {safe(', '.join(names[:_NAMES_SHOWN]))}{more}; --env NAME lets it see one"
+    )
 
 
 def _follow(app: Application, execution_id: str, step: int | None, tail: int | None) -> int:

@@ -24,6 +24,8 @@ def default_title(changeset: Changeset) -> str:
     operations = {change.operation for change in changeset.changes}
     verb = _VERBS[operations.pop()] if len(operations) == 1 else "Change"
     names = [PurePosixPath(path).name for path in changeset.paths]
+    if len(set(names[:2])) < len(names[:2]):
+        names = list(changeset.paths)
     if len(names) <= 2:
         return f"{verb} {' and '.join(names)}"
     return f"{verb} {names[0]}, {names[1]} and {len(names) - 2} more files"
