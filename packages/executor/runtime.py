@@ -19,6 +19,8 @@ from executor.errors import (
     BaseChanged,
     ExecutionNotFound,
     InvalidChange,
+    InvalidSettings,
+    LockHeld,
     WrongWorkspace,
 )
 from executor.events.redaction import Redactor
@@ -293,27 +295,30 @@ class Runtime:
         transcript: str | None = None,
         title: str | None = None,
         why: str | None = None,
+        wait_seconds: float = 0.0,
     ) -> Proposal | ExecutionRecord:
         """Reads a change against the workspace, plans and judges it; writes nothing.
+
+        An execution that is changing the same files is waited for, at most `wait_seconds`: it may put them back.
 
         Without `verify` the planner finds what verifies the change; with `find_checks` off there is only what
         is named. `isolate` has the checks pass in a scratch copy first; None is what the settings say.
         `transcript` is a URL, or a file of which a redacted copy will be kept.
         Returns the completed execution instead when its change is this one and still in place.
-        Raises InvalidChange, UnsafePath, InvalidSettings (a check that cannot be read), InvalidPolicy and
-        BaseChanged.
+        Raises InvalidChange, UnsafePath, InvalidSettings (a check that cannot be read), InvalidPolicy,
+        BaseChanged, and LockHeld in its place while another execution changes the same files.
         """
         options = _CheckOptions(
             timeout_seconds, tuple(environment), tuple(check_report_path(path) for path in reports)
         )
-        checks = [options.read(command) for command in verify]
+        checks = self._named(verify, options)
         told = self._transcript(transcript)
         if told.path is not None:
             check_transcript(told.path)
         # A policy that cannot be read comes before a change that cannot.
         _ = self.host.gate
         try:
-            changes = self._read(data, kind, _Gated(self.host.tree))
+            changes = self._read_settled(data, kind, wait_seconds)
         except (BaseChanged, InvalidChange) as failure:
             applied = self._already_applied(data, kind, failure)
             if applied is not None:
@@ -439,7 +444,7 @@ class Runtime:
         on_change: Callable[[Changeset], None] | None,
     ) -> ExecutionRecord:
         options = _CheckOptions(command.check_timeout_seconds, command.environment, command.reports)
-        checks = [options.read(text) for text in command.checks]
+        checks = self._named(command.checks, options)
         # A policy that cannot be read is told before the command has run, not after.
         _ = self.host.gate
         name = shlex.join(command.argv)
@@ -628,7 +633,7 @@ class Runtime:
         options = _CheckOptions(
             timeout_seconds, tuple(environment), tuple(check_report_path(path) for path in reports)
         )
-        checks = [options.read(command) for command in verify or ()]
+        checks = self._named(verify or (), options)
         agent = origin.asking is TriggerKind.AGENT
         origin = replace(
             origin,
@@ -813,6 +818,51 @@ class Runtime:
         except AlreadyApproved:
             # Another process was quicker: what is waited for is how it comes out there.
             return None
+
+    def _named(self, commands: Sequence[str], options: _CheckOptions) -> list[Check]:
+        """Checks as somebody named them. Raises InvalidSettings, also for a secret among the words of one."""
+        for command in commands:
+            shown = self.host.redact(command)
+            if shown != command:
+                # The plan keeps a check as it is, because a retry and an approval run it again.
+                raise InvalidSettings(
+                    f"the check {shown!r} holds a secret, which would be kept with the plan; put it into a "
+                    f"variable, let the check see that with --env NAME, and name it in its place: "
+                    f"sh -c '... \"$NAME\" ...'"
+                )
+        return [options.read(command) for command in commands]
+
+    def _read_settled(self, data: bytes, kind: InputKind, wait_seconds: float) -> tuple[FileChange, ...]:
+        """The change, read against files that no execution is about to put back, as far as time allows.
+
+        Raises what `_read` raises, and LockHeld in place of a BaseChanged such an execution may be the reason of.
+        """
+        deadline = time.monotonic() + wait_seconds
+        pause = _FIRST_LOOK_SECONDS
+        while True:
+            changes: tuple[FileChange, ...] = ()
+            unfit: BaseChanged | None = None
+            try:
+                changes = self._read(data, kind, _Gated(self.host.tree))
+            except BaseChanged as failure:
+                unfit = failure
+            paths = (
+                {change.path for change in changes} if unfit is None else {path for path, _ in unfit.paths}
+            )
+            other = self.host.at_work()
+            if other is None or paths.isdisjoint(other[1].affected_paths):
+                if unfit is not None:
+                    raise unfit
+                return changes
+            left = deadline - time.monotonic()
+            if left <= 0:
+                if unfit is not None:
+                    raise LockHeld(str(self.root), str(other[0]), wait_seconds) from unfit
+                return changes
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, _SLOWEST_LOOK_SECONDS)
+            # Whoever works here may have died meanwhile.
+            self.recover_abandoned()
 
     def _read(self, data: bytes, kind: InputKind, base: BaseReader) -> tuple[FileChange, ...]:
         if kind == "patch":

@@ -117,3 +117,16 @@ def test_a_second_signal_kills_and_the_next_start_puts_everything_right(reposito
     assert "rolled_back" == execution(repository)["status"]
     assert before == repository.state()
     assert 0 == repository.apply(GOOD_PATCH, verify="true").code
+
+
+def test_a_change_of_a_file_that_is_being_changed_waits_for_the_other(repository: Repository) -> None:
+    process = begin(repository, "sleep 2; false")
+    at_once = repository.run("run", "--patch", "-", "--verify", "true", stdin=GOOD_PATCH)
+
+    result = repository.run("run", "--patch", "-", "--verify", "true", "--wait", "60", stdin=GOOD_PATCH)
+
+    process.communicate(timeout=60)
+    assert (7, 1) == (at_once.code, process.returncode), at_once.err
+    assert "is in use by execution" in at_once.err, at_once.err
+    assert 0 == result.code, result.err
+    assert "return b + a" in (repository.root / "calculator.py").read_text()

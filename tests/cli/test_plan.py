@@ -23,7 +23,8 @@ def test_plan_shows_checks_risk_and_verdict_and_changes_nothing(repository: Repo
     assert "verify: pytest -q  (there are tests such as test_calculator.py)" in result.out
     assert "gate: allow by the policy built-in" in result.out
     assert repository.state() == before
-    assert repository.run("list", "--json").json["executions"] == []
+    # Not even the place where executions are recorded has been made.
+    assert not (repository.root / ".executor").exists()
     plan = repository.run("plan", "--patch", "-", "--json", stdin=GOOD_PATCH).json
     assert plan["plan"]["verification"][0]["name"] == "pytest -q"
     assert plan["decision"]["verdict"] == "allow"
@@ -77,3 +78,11 @@ def test_a_retry_is_judged_as_what_it_repeats(repository: Repository) -> None:
     repository.write(".executor/policy.yaml", "version: 1\ntriggers: {agent: {outcome: deny}}\n")
 
     assert repository.run("retry", "@last-failed").code == 4
+
+
+def test_files_of_one_name_are_told_apart_in_the_title(repository: Repository) -> None:
+    patch = "".join(f"--- /dev/null\n+++ b/{d}/notes.md\n@@ -0,0 +1 @@\n+x\n" for d in ("one", "two"))
+
+    plan = repository.run("plan", "--patch", "-", "--json", stdin=patch).json["plan"]
+
+    assert "Add one/notes.md and two/notes.md" == plan["title"]

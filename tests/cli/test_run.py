@@ -336,6 +336,8 @@ def test_a_failing_check_says_which_variables_it_did_not_get(repository: Reposit
     assert repository.apply(GOOD_PATCH, verify="sh -c 'test -n \"$DEPLOY_TARGET\"'").code == 1
     output = next(event for event in events(repository) if event["event"] == "command_output")
     assert "DEPLOY_TARGET" in output["withheld"]
+    # First of all that was withheld: the check speaks of it.
+    assert "the check did not see DEPLOY_TARGET" in repository.run("logs", "@last").err
     assert repository.run("retry", "@last", "--env", "DEPLOY_TARGET").code == 0
 
 
@@ -582,3 +584,32 @@ def test_what_a_rollback_overwrites_is_kept_beside_the_artifacts(repository: Rep
     rescued = list((Path(execution(repository)["artifact_path"]) / "rescued").iterdir())
     assert [path.read_text().endswith("by hand\n") for path in rescued] == [True]
     assert "by hand" not in (repository.root / "test_calculator.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "patch", "code"),
+    [
+        pytest.param((), "no diff at all\n", 2, id="no diff"),
+        pytest.param((), GOOD_PATCH.replace("a + b", "a * b"), 7, id="made for another workspace"),
+        pytest.param(("--verify", "'"), GOOD_PATCH, 2, id="no command"),
+        pytest.param(("--parent", "nobody"), GOOD_PATCH, 6, id="no such parent"),
+        pytest.param(("--transcript", "missing"), GOOD_PATCH, 2, id="no such transcript"),
+        pytest.param(("--dry-run",), GOOD_PATCH, 0, id="only looked at"),
+    ],
+)
+def test_what_is_not_recorded_makes_no_workspace(
+    repository: Repository, arguments: tuple[str, ...], patch: str, code: int
+) -> None:
+    result = repository.run("run", "--patch", "-", *arguments, stdin=patch)
+
+    assert code == result.code, result.err
+    assert not (repository.root / ".executor").exists()
+
+
+def test_a_commit_that_cannot_be_made_makes_no_workspace(repository: Repository) -> None:
+    repository.write("calculator.py", "def add(a, b):\n    return a + b\n# edited\n")
+
+    result = repository.apply(GOOD_PATCH, "--commit")
+
+    assert 7 == result.code, result.err
+    assert not (repository.root / ".executor").exists()

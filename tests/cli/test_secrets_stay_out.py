@@ -68,3 +68,33 @@ def _texts(repository: Repository, command: str, *options: str) -> tuple[str, st
     result = repository.run(command, "@last", *options)
     assert 0 == result.code, result.err
     return result.out, result.err
+
+
+def test_a_check_that_holds_a_secret_is_refused_before_anything_is_kept(tmp_path: Path) -> None:
+    repository = Repository.calculator(tmp_path / "repository")
+    environ = {"DEPLOY_TOKEN": VALUE}
+    for secret, word in ((PASSWORD, URL), (PATTERN, PATTERN), (VALUE, VALUE)):
+        for change in (("--patch", "-"), ("--", "true")):
+            ran = repository.run(
+                "run", "--verify", f"curl {word}", *change, stdin=BROKEN_PATCH, environ=environ
+            )
+            assert 2 == ran.code, ran.err
+            assert secret not in ran.err
+            assert "--env NAME" in ran.err
+    files = [path for path in (repository.root / ".executor").rglob("*") if path.is_file()]
+    for secret in (PASSWORD, PATTERN, VALUE):
+        assert [] == [str(path) for path in files if secret.encode() in path.read_bytes()]
+    # The way that the message names.
+    script = "sh -c 'test \"$DEPLOY_TOKEN\"'"
+    ran = repository.run(
+        "run",
+        "--patch",
+        "-",
+        "--verify",
+        script,
+        "--env",
+        "DEPLOY_TOKEN",
+        stdin=BROKEN_PATCH,
+        environ=environ,
+    )
+    assert 0 == ran.code, ran.err

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 JSON_VERSION: Final = 1
 # Piped output is for programs and logs: lines are not folded, columns not cut.
 _PIPED_WIDTH: Final = 240
+# With one of these, executions are recorded in a place somebody chose, which may have been made for it.
+_ELSEWHERE: Final = ("EXECUTOR_DATABASE_URL", "EXECUTOR_STATE_DIR")
 
 AnyCommand = Callable[..., Any]
 C = TypeVar("C", bound=AnyCommand)
@@ -55,6 +58,28 @@ class Application:
         for recovery in runtime.recover_abandoned():
             self.note(recovery.sentence)
         return runtime
+
+    @contextmanager
+    def trial_runtime(self) -> Iterator[Runtime | None]:
+        """Where nothing is recorded yet: the workspace with a state elsewhere, which goes with the block; else None.
+
+        What is refused or only looked at there leaves nothing behind. Raises WorkspaceNotFound.
+        """
+        from executor.runtime import open_runtime
+        from executor.storage.location import DATABASE_FILE, STATE_DIRECTORY, main_worktree
+
+        file = main_worktree(self.root) / STATE_DIRECTORY / DATABASE_FILE
+        if any(os.environ.get(name) for name in _ELSEWHERE) or file.exists():
+            yield None
+            return
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="executor-trial-", ignore_cleanup_errors=True) as state:
+            runtime = open_runtime(self.root, environ={**os.environ, "EXECUTOR_STATE_DIR": state})
+            try:
+                yield runtime
+            finally:
+                runtime.close()
 
     @property
     def runtime(self) -> Runtime:

@@ -72,8 +72,19 @@ check_options: Final = with_options(
 )
 
 
-def propose(app: Application, options: dict[str, Any]) -> Proposal | ExecutionRecord:
-    """Reads, plans and judges what the options of `change_options` and `check_options` ask for."""
+def propose(
+    app: Application,
+    options: dict[str, Any],
+    *,
+    look_only: bool = False,
+    commit: bool = False,
+    wait: float = 0.0,
+) -> Proposal | ExecutionRecord:
+    """Reads, plans and judges what the options of `change_options` and `check_options` ask for.
+
+    What is refused makes no workspace, and neither does what is only looked at. With `commit` it is refused, too,
+    when what it changes could not be committed.
+    """
     patch, changeset = options["patch"], options["changeset"]
     if (patch is None) == (changeset is None):
         raise click.UsageError("give the change with --patch FILE or --changeset FILE (- reads stdin)")
@@ -81,12 +92,24 @@ def propose(app: Application, options: dict[str, Any]) -> Proposal | ExecutionRe
         raise click.UsageError("--verify and --no-verify contradict each other")
     if options["isolate"] and options["no_verify"]:
         raise click.UsageError("--isolate is about checks, and --no-verify asks for none")
-    runtime = app.new_runtime
-    origin = find_origin(runtime, options)
+    data = _read(patch or changeset)
+    with app.trial_runtime() as trial:
+        if trial is not None:
+            proposal = _proposed(trial, options, data, wait)
+            if commit and not isinstance(proposal, ExecutionRecord):
+                trial.plan_commit().check(proposal.changeset)
+            if look_only:
+                return proposal
+    return _proposed(app.new_runtime, options, data, wait)
+
+
+def _proposed(
+    runtime: Runtime, options: dict[str, Any], data: bytes, wait: float
+) -> Proposal | ExecutionRecord:
     return runtime.propose(
-        _read(patch or changeset),
-        kind="patch" if patch is not None else "changeset",
-        origin=origin,
+        data,
+        kind="patch" if options["patch"] is not None else "changeset",
+        origin=find_origin(runtime, options),
         verify=options["verify"],
         find_checks=not options["no_verify"],
         timeout_seconds=options["timeout"],
@@ -96,6 +119,7 @@ def propose(app: Application, options: dict[str, Any]) -> Proposal | ExecutionRe
         transcript=options.get("transcript"),
         title=options["title"],
         why=options["why"],
+        wait_seconds=wait,
     )
 
 
@@ -120,7 +144,7 @@ def plan(app: Application, /, as_json: bool, **options: Any) -> int:
     \b
     Example: executor plan --patch fix.diff
     """
-    proposal = propose(app, options)
+    proposal = propose(app, options, look_only=True)
     if isinstance(proposal, ExecutionRecord):
         return show_applied(app, proposal, as_json)
     return show_proposal(app, proposal, as_json)

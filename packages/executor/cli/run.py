@@ -136,10 +136,10 @@ def run(
         )
     if capture_timeout is not None:
         raise click.UsageError("--capture-timeout is for a command: executor run -- COMMAND")
-    committing = app.new_runtime.plan_commit() if commit else None
-    proposal = propose(app, options)
+    proposal = propose(app, options, look_only=dry_run, commit=commit, wait=wait)
     if isinstance(proposal, ExecutionRecord):
         return show_applied(app, proposal, as_json)
+    committing = app.new_runtime.plan_commit() if commit and not dry_run else None
     if committing is not None:
         committing.check(proposal.changeset)
     if dry_run:
@@ -463,6 +463,8 @@ def _advise(app: Application, record: ExecutionRecord, code: ExitCode, commit: s
             app.note(f"why: executor logs {end}    again: executor retry {end}")
         case ExitCode.ROLLBACK_INCOMPLETE:
             app.note(f"some files could not be put back; executor show {end} names them")
+        case ExitCode.NEEDS_APPROVAL if app.store.get_approval(record.execution_id) is not None:
+            app.note(f"approved, and not run yet: executor wait {end} --run")
         case ExitCode.NEEDS_APPROVAL:
             app.note(
                 f"a person has to decide: executor approve {end}{commit}    or: executor deny {end} --reason TEXT"

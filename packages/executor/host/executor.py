@@ -48,6 +48,7 @@ from executor.host.environment import DATABASE, INSIDE, WORKSPACE, Link, check_e
 from executor.host.facts import gather_facts
 from executor.host.git import git_facts
 from executor.host.journal import leaves_journal
+from executor.host.lock import Holder, note_name, read_holder
 from executor.host.notify import Notifier
 from executor.host.presence import Presence, abandoned, any_marks, clear, is_live, present
 from executor.host.recovery import Recovery, recover
@@ -144,6 +145,12 @@ class HostExecutor:
     def policy(self) -> Policy:
         """What holds now. Raises InvalidPolicy."""
         return load_policy(self.root) if self._policy is None else self._policy
+
+    def at_work(self) -> tuple[Holder, ExecutionRecord] | None:
+        """Who is changing the workspace now, as far as it says so itself, and the execution."""
+        holder = read_holder(self.state, note_name(self.tree))
+        record = None if holder is None else self.store.get_execution(holder.execution_id)
+        return None if holder is None or record is None or record.ended else (holder, record)
 
     def redact(self, text: str) -> str:
         """`text` as it may be written and shown."""

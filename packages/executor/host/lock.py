@@ -68,7 +68,7 @@ class WorkspaceLock:
         with tree.directory("") as root:
             # A description of its own: `directory` closes what it yields.
             fd = files.open_directory(".", dir_fd=root)
-        note = _note_name(tree)
+        note = note_name(tree)
         try:
             if not _wait_for(fd, str(tree.root), wait_seconds):
                 holder = read_holder(state_dir, note)
@@ -131,7 +131,8 @@ def read_holder(state_dir: Path, note: str) -> Holder | None:
         return None
 
 
-def _note_name(tree: WorkspaceTree) -> str:
+def note_name(tree: WorkspaceTree) -> str:
+    """What the holder of the lock writes about itself stands in a file of this name in the state directory."""
     # Linked worktrees share a state directory and hold a lock each.
     return f"lock-{hashlib.sha256(files.encode(str(tree.root))).hexdigest()[:16]}.json"
 
