@@ -63,6 +63,7 @@ def test_other_names_are_refused_with_what_is_supported(given: str, said: str) -
         ("postgres://ann:hunter2@db.example/work?sslmode=require", "postgresql://ann@db.example/work"),
         ("PostgreSQL:///work?host=/run/pg&password=hunter2", "postgresql:///work"),
         ("postgresql://", "postgresql://"),
+        ("postgresql://?password=hunter2&service=team&sslmode=require", "postgresql://?service=team"),
         ("postgresql://ann@[::1]:5432,second:5433/work", "postgresql://ann@[::1]:5432,second:5433/work"),
         ("postgresql://a%40b:hunter%2F2@%2Frun%2Fpg/w%20k", "postgresql://a%40b@%2Frun%2Fpg/w%20k"),
     ],

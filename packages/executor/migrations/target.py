@@ -29,7 +29,8 @@ _SERVER_URL: Final = re.compile(
     (?:(?P<user>[^:@/?#\s]*)(?::[^@/?#\s]*)?@)?   # who, and a password that goes nowhere
     (?P<hosts>{_HOST}(?:,{_HOST})*)               # a folder of sockets is written %2F…
     (?:/(?P<database>[^/@:?\#\s]*))?
-    (?:\?[^@\#\s]*)?                              # options of libpq, which may hold a password, too
+    (?:\?(?:[^@\#\s]*&)?service=(?P<service>[^@\#\s&]*)(?:&[^@\#\s]*)?
+    |\?[^@\#\s]*)?                               # options of libpq, which may hold a password, too
     """,
     re.VERBOSE,
 )
@@ -92,7 +93,7 @@ def _as_libpq_knows_it(url: str) -> str:
 
 
 def _name_of_server(url: str, called: str) -> str:
-    """The URL without password and options."""
+    """The URL without password and options, but for the service in whose place they stand in a file."""
     scheme, _, rest = url.partition("://")
     parts = _SERVER_URL.fullmatch(rest) if scheme.lower() in _SERVER_SCHEMES else None
     if parts is None:
@@ -102,7 +103,8 @@ def _name_of_server(url: str, called: str) -> str:
         )
     user = f"{parts['user']}@" if parts["user"] else ""
     database = f"/{parts['database']}" if parts["database"] else ""
-    return f"postgresql://{user}{parts['hosts']}{database}"
+    service = f"?service={parts['service']}" if parts["service"] else ""
+    return f"postgresql://{user}{parts['hosts']}{database}{service}"
 
 
 def _path_of_url(scheme: str, rest: str) -> str:
