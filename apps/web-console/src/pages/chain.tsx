@@ -244,7 +244,13 @@ const GanttRow = memo(function GanttRow({ row, index, start, current, last, open
       }}
       style={{ transform: `translateY(${start}px)` }}
     >
-      <TreeRow row={row} current={null} collapsed={open ? NONE : new Set([node.execution_id])} toggle={toggle} />
+      <TreeRow
+        row={row}
+        current={null}
+        collapsed={open ? NONE : new Set([node.execution_id])}
+        toggle={toggle}
+        more={<span className="phone-only dim num">{duration(node.duration_seconds)}</span>}
+      />
       <div className="lane">
         {place && (
           <>

@@ -447,8 +447,9 @@ function Restored({ event, untouched }: { event: RecordedEvent | undefined; unto
   ) : null;
 }
 
-/** The lines around the first that looks like trouble: what somebody would scroll to. */
-function firstTrouble(lines: readonly string[]): readonly string[] {
+/** The lines around the first that looks like trouble: what somebody would scroll to. Rulers between them say nothing. */
+function firstTrouble(all: readonly string[]): readonly string[] {
+  const lines = all.filter((line) => !/^([-=_*~])\1{7,}\s*$/.test(line));
   const at = lines.findIndex(looksLikeTrouble);
   if (at < 0) return lines.slice(-8);
   return lines.slice(at, at + 9);
