@@ -203,6 +203,24 @@ describe("keys", () => {
     await page.close();
   });
 
+  it("press what has the focus, and go on where they were", async () => {
+    const page = await open("/ui/executions?view=all");
+    await page.getByRole("button", { name: "Filter" }).focus();
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    // The fields made room for the values of one: the way back to them comes first.
+    await page.waitForFunction(() => document.activeElement?.textContent === "← status");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/status=/);
+    await page.locator("a.item").first().focus();
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/ui\/executions\/./);
+    await page.waitForFunction(() => document.activeElement?.id === "main");
+    await page.close();
+  });
+
   it("walk a tree, fold it and open one of it", async () => {
     const page = await open(known.paths.lineage);
     const tree = page.getByRole("tree");
@@ -401,6 +419,7 @@ describe("what people come for", () => {
     const page = await open("/ui/approvals");
     await page.getByRole("button", { name: "Approve", exact: true }).click();
     const dialog = page.getByRole("dialog");
+    await page.waitForFunction(() => document.activeElement?.tagName === "TEXTAREA");
     await dialog.getByText("Makefile", { exact: true }).waitFor();
     await dialog.getByLabel("Note").fill("releases need it");
     await dialog.getByRole("button", { name: "Approve and run" }).click();

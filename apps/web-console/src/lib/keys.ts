@@ -5,6 +5,11 @@ function writes(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
 }
 
+/** Whether Enter does something there by itself. */
+function activates(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.closest("a[href], button, summary, [role=treeitem]") !== null;
+}
+
 export type Bindings = Readonly<Record<string, (event: KeyboardEvent) => void>>;
 
 /** Keys as commands: "j", "/", "?", or two in a row: "g e". They rest while a dialog is open. */
@@ -19,6 +24,7 @@ export function useKeys(bindings: Bindings): void {
     const pressed = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.key === "Shift") return;
       if (writes(event.target) || document.querySelector("dialog[open]")) return;
+      if (event.key === "Enter" && activates(event.target)) return;
       const both = first ? `${first} ${event.key}` : event.key;
       const action = known.current[both] ?? (first ? undefined : known.current[event.key]);
       clearTimeout(timer);

@@ -458,7 +458,11 @@ function firstTrouble(all: readonly string[]): readonly string[] {
 function Timeline({ detail }: { detail: Detail }): JSX.Element {
   const now = useNow();
   const { execution, steps } = detail;
-  const whole = span([execution, ...steps], now);
+  const all = span([execution, ...steps], now);
+  // A person takes longer than the steps: what was waited before them is told, and not drawn beside them.
+  const begun = parseTime(steps[0]?.started_at ?? "");
+  const waited = all && begun !== null && begun - all.from > (all.to - all.from) / 2 ? begun - all.from : 0;
+  const whole = waited > 0 ? span(steps, now) : all;
   if (steps.length === 0 || !whole)
     return (
       <div className="card">
@@ -477,10 +481,14 @@ function Timeline({ detail }: { detail: Detail }): JSX.Element {
       </div>
     );
   return (
-    <Card title="Steps" side={<span className="dim num">{duration((whole.to - whole.from) / 1000)} in all</span>}>
+    <Card title="Steps" side={
+        <span className="dim num">
+          {waited > 0 ? `waited ${duration(waited / 1000)}, then ${duration((whole.to - whole.from) / 1000)}` : `${duration((whole.to - whole.from) / 1000)} in all`}
+        </span>
+      }>
       <ol className="steps">
         {steps.map((step, index) => (
-          <StepRow key={step.id} step={step} whole={whole} now={now} dropped={Boolean(detail.payload_dropped_at)} waitedFrom={index === 0 ? execution.started_at : (steps[index - 1]?.ended_at ?? null)} />
+          <StepRow key={step.id} step={step} whole={whole} now={now} dropped={Boolean(detail.payload_dropped_at)} waitedFrom={index === 0 ? (waited > 0 ? null : execution.started_at) : (steps[index - 1]?.ended_at ?? null)} />
         ))}
       </ol>
     </Card>

@@ -1,7 +1,7 @@
 /** What stands around every page: navigation, state of the stream, theme, keys. */
 
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState, type JSX } from "react";
+import { useEffect, useRef, useState, type JSX } from "react";
 import { isRouteErrorResponse, Link, NavLink, Outlet, useLocation, useNavigate, useRouteError } from "react-router";
 
 import { useWaiting } from "../api/queries";
@@ -125,8 +125,13 @@ export function Frame(): JSX.Element {
       void navigate(chain ?? "/executions?view=all&group=chain");
     },
   });
+  const shown = useRef(pathname);
   useEffect(() => {
+    if (shown.current === pathname) return;
+    shown.current = pathname;
     window.scrollTo(0, 0);
+    // The keyboard goes on in the new page, not at the beginning of the frame.
+    document.getElementById("main")?.focus({ preventScroll: true });
   }, [pathname]);
   return (
     <div className="frame">
@@ -164,7 +169,7 @@ export function Frame(): JSX.Element {
         <Outlet />
       </main>
       <Dialog title="Keys" open={helping} close={() => setHelping(false)}>
-        <table className="table">
+        <table className="table keys">
           <tbody>
             {KEYS.map(([keys, meaning]) => (
               <tr key={keys}>

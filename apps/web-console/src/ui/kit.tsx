@@ -71,8 +71,8 @@ export function Took({ of }: { of: { status: string; verdict: string; started_at
   const now = useNow();
   const started = parseTime(of.started_at);
   if (of.duration_seconds !== null || of.ended_at !== null || started === null) return <span className="num">{duration(of.duration_seconds)}</span>;
-  if (awaiting(of)) return <span className="num">waits {duration((now - started) / 1000)}</span>;
-  return <span className="num">{duration((now - started) / 1000)}</span>;
+  if (awaiting(of)) return <span className="num">waits {duration(Math.max(0, now - started) / 1000)}</span>;
+  return <span className="num">{duration(Math.max(0, now - started) / 1000)}</span>;
 }
 
 export function Id({ id }: { id: string }): JSX.Element {
@@ -216,7 +216,16 @@ export function Dialog({ title, open, close, children }: { title: string; open: 
   const box = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
-    if (open) box.current?.showModal();
+    if (!open) return;
+    box.current?.showModal();
+    // What is to be written comes first; the browser would choose the list of files above it.
+    box.current?.querySelector("textarea")?.focus();
+    return () => {
+      // Afterwards the browser goes back to the button, which may have gone with what it was for.
+      requestAnimationFrame(() => {
+        if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
+      });
+    };
   }, [open]);
   if (!open) return null;
   return (
@@ -239,6 +248,10 @@ export function Dialog({ title, open, close, children }: { title: string; open: 
 export function Menu({ label, icon, children, end = false, plainButton = false }: { label: string; icon?: IconName; children: (close: () => void) => ReactNode; end?: boolean; plainButton?: boolean }): JSX.Element {
   const [open, setOpen] = useState(false);
   const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // The item that was chosen made room for others: the keyboard goes on with these.
+    if (open && document.activeElement === document.body) box.current?.querySelector<HTMLElement>(".menu-list button, .menu-list input")?.focus();
+  });
   useEffect(() => {
     if (!open) return;
     const outside = (event: MouseEvent): void => {
