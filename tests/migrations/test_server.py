@@ -182,6 +182,8 @@ class TestErrors:
             ("53400", DatabaseUnavailable, "used up a resource"),
             ("22P05", DatabaseUnavailable, "UTF8"),
             ("25006", DatabaseUnavailable, "read-only"),
+            ("26000", DatabaseUnavailable, "PREPARE_THRESHOLD=never"),
+            ("42P05", DatabaseUnavailable, "PREPARE_THRESHOLD=never"),
             ("28P01", DatabaseUnavailable, "user or password"),
             ("3D000", DatabaseUnavailable, "createdb"),
             ("42501", DatabaseUnavailable, "GRANT"),

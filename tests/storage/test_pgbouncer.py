@@ -27,9 +27,8 @@ def program() -> str:
 
 
 @pytest.fixture
-def pooled_url(program: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A current database. Statements are never prepared: PgBouncer before 1.21 does not know them."""
-    monkeypatch.setenv("EXECUTOR_DATABASE_PREPARE_THRESHOLD", "never")
+def pooled_url(program: str, postgres_url: str) -> Iterator[str]:
+    """A current database."""
     with pooled(program, postgres_url) as url:
         yield url
 
@@ -44,7 +43,9 @@ def record(store: ExecutionStore, name: str, parent: str | None = None) -> None:
 
 
 def test_many_threads_record_and_read(tmp_path: Path, pooled_url: str) -> None:
-    """More threads than the pooler has connections: sessions are shared, nothing of one shows in another."""
+    """More threads than the pooler has connections: sessions are shared, nothing of one shows in another.
+    Statements are not prepared by themselves: PgBouncer before 1.21 does not know them.
+    """
     with ExecutionStore(tmp_path, url=pooled_url, durability="full") as store:
         record(store, "root")
         with ThreadPoolExecutor(8) as pool:
@@ -55,6 +56,21 @@ def test_many_threads_record_and_read(tmp_path: Path, pooled_url: str) -> None:
         assert 81 == store.get_statistics().by_status["completed"]
         positions = [event.position for event in store.read_events_after(0)]
         assert len(set(positions)) == len(positions) == store.last_event_position()
+
+
+def test_several_stores_share_its_connections(tmp_path: Path, pooled_url: str) -> None:
+    """One after the other, as commands do, and at once."""
+    for number in range(3):
+        with (
+            ExecutionStore(tmp_path, url=pooled_url) as one,
+            ExecutionStore(tmp_path, url=pooled_url) as other,
+        ):
+            for again in range(5):
+                record(one, f"a{number}-{again}")
+                record(other, f"b{number}-{again}", f"a{number}-{again}")
+
+    with ExecutionStore(tmp_path, url=pooled_url) as store:
+        assert 30 == store.get_statistics().by_status["completed"]
 
 
 def test_it_is_noticed(pooled_url: str, postgres_url: str) -> None:

@@ -387,6 +387,8 @@ class TestWaiting:
 
         assert PoolSettings(3, 1.5, 2.0, 0.0, None) == PoolSettings.from_environment(given)
         assert PoolSettings() == PoolSettings.from_environment({})
+        asked_for = PoolSettings.from_environment({"EXECUTOR_DATABASE_PREPARE_THRESHOLD": "2"})
+        assert (2, True) == (asked_for.prepare_threshold, asked_for.prepares_behind_pooler)
 
     def test_nothing_stays_prepared_where_a_pooler_must_not_see_it(
         self, tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch

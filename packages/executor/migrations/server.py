@@ -217,6 +217,11 @@ def database_error(cause: psycopg.Error, database: str) -> ExecutorError | None:
         return TryAgain(f"{database} was upgraded meanwhile; try again")
     if state.startswith("08") or state in ("25P03", "25P04", "57P01", "57P02", "57P03", "57P05"):
         return TryAgain(f"the connection to {database} was lost; try again ({_reason(cause)})")
+    if state in ("26000", "42P05"):
+        return DatabaseUnavailable(
+            f"{database}: a pooler stands between that does not know prepared statements; set "
+            f"EXECUTOR_DATABASE_PREPARE_THRESHOLD=never ({_reason(cause)})"
+        )
     remedy = _UNAVAILABLE.get(state) or _UNAVAILABLE.get(state[:2])
     if remedy is not None:
         return DatabaseUnavailable(f"{database}: {remedy} ({_reason(cause)})")

@@ -24,7 +24,8 @@ class PoolSettings:
     """Times are in seconds.
 
     `prepare_threshold` is how often a connection runs a statement before it keeps it prepared; None never does,
-    which is what a pooler in transaction mode needs that does not know prepared statements.
+    which is what a pooler in transaction mode needs that does not know prepared statements. Behind a pooler none are
+    kept, unless `prepares_behind_pooler`.
     """
 
     pool_size: int = 8
@@ -32,17 +33,20 @@ class PoolSettings:
     lock_timeout: float = 30.0
     retry_timeout: float = 30.0
     prepare_threshold: int | None = 2
+    prepares_behind_pooler: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> PoolSettings:
         """Raises InvalidSettings."""
         default = cls()
+        threshold = _threshold(environ, default.prepare_threshold)
         return cls(
             pool_size=_whole(environ, POOL_SIZE, default.pool_size, 1, _LARGEST_POOL),
             pool_timeout=_seconds(environ, POOL_TIMEOUT, default.pool_timeout),
             lock_timeout=_seconds(environ, LOCK_TIMEOUT, default.lock_timeout),
             retry_timeout=_seconds(environ, RETRY_TIMEOUT, default.retry_timeout),
-            prepare_threshold=_threshold(environ, default.prepare_threshold),
+            prepare_threshold=threshold,
+            prepares_behind_pooler=threshold is not None and bool(environ.get(PREPARE_THRESHOLD)),
         )
 
 

@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -351,6 +352,7 @@ class PostgresqlEngine:
         try:
             refuse_old_server(session, self._name)
             with self._translating():
+                self._respect_pooler(session)
                 if not is_current(session):
                     # A migration wants a connection of its own, past any pooler.
                     ensure_current(self._target, migrate=migrate)
@@ -358,6 +360,16 @@ class PostgresqlEngine:
             session.close()
             raise
         return session
+
+    def _respect_pooler(self, session: _Session) -> None:
+        """Behind one that does not know prepared statements, a name may stand for a statement of somebody else's,
+        and would run it.
+        """
+        settings = self._settings
+        if settings.prepare_threshold is None or settings.prepares_behind_pooler or not is_pooled(session):
+            return
+        self._settings = replace(settings, prepare_threshold=None)
+        session.prepare_threshold = None
 
     # Connections.
 
