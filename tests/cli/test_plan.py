@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from executor.cli.application import Application
 from support.command import BROKEN_PATCH, GOOD_PATCH, Repository
 
 
@@ -86,3 +88,24 @@ def test_files_of_one_name_are_told_apart_in_the_title(repository: Repository) -
     plan = repository.run("plan", "--patch", "-", "--json", stdin=patch).json["plan"]
 
     assert "Add one/notes.md and two/notes.md" == plan["title"]
+
+
+@pytest.mark.parametrize("problem", ["no directory", "no room"])
+def test_without_a_place_for_temporary_files_the_workspace_is_made_as_ever(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str
+) -> None:
+    class Full:
+        def __init__(self, **_: object) -> None:
+            if problem == "no directory":
+                raise FileNotFoundError("no usable temporary directory")
+
+        def __enter__(self) -> str:
+            # Where a directory is wanted, a file stands.
+            return str(repository.root / "calculator.py")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Full)
+
+    with Application(start=repository.root, color="never").trial_runtime() as trial:
+        assert trial is None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
-from executor.errors import InvalidSettings, WorkspaceNotFound
+from executor.errors import DatabaseUnavailable, InvalidSettings, WorkspaceNotFound
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -74,8 +74,18 @@ class Application:
             return
         import tempfile
 
-        with tempfile.TemporaryDirectory(prefix="executor-trial-", ignore_cleanup_errors=True) as state:
-            runtime = open_runtime(self.root, environ={**os.environ, "EXECUTOR_STATE_DIR": state})
+        try:
+            temporary = tempfile.TemporaryDirectory(prefix="executor-trial-", ignore_cleanup_errors=True)
+        except OSError:
+            # Without a place for it, what is refused leaves a workspace behind; nothing else is different.
+            yield None
+            return
+        with temporary as state:
+            try:
+                runtime = open_runtime(self.root, environ={**os.environ, "EXECUTOR_STATE_DIR": state})
+            except DatabaseUnavailable:
+                yield None
+                return
             try:
                 yield runtime
             finally:
