@@ -51,7 +51,7 @@ from executor.models.plan import CapturedCommand, ChangePlan, Check
 from executor.models.times import Clock, utc_now
 from executor.planner.commands import read_check
 from executor.planner.planner import plan_change, with_required
-from executor.planner.verification import find_verification
+from executor.planner.verification import FoundCheck, find_verification
 from executor.storage.filters import exact_pattern
 from executor.storage.location import (
     main_worktree,
@@ -521,11 +521,12 @@ class Runtime:
         gate = self.host.gate
         changeset = Changeset.of(changes)
         unverified: tuple[str, ...] = ()
+        absent: tuple[FoundCheck, ...] = ()
         if find_checks:
             if not checks:
                 found = find_verification(changeset, gather_facts(self.host.tree, changeset, self._environ))
                 checks = [options.read(check.command, check.reason) for check in found.checks]
-                unverified = found.unverified
+                unverified, absent = found.unverified, found.absent
             required = gate.policy.checks_for(changeset.paths)
             checks = with_required(
                 checks, required, timeout_seconds=options.timeout_seconds, environment=options.environment
@@ -543,6 +544,7 @@ class Runtime:
             judged_as=(origin.asking, *self._repeated(origin)),
             proposed_by=origin.account,
             unverified=unverified,
+            absent=absent,
             command=first.command if first is not None else None,
             plan_id=first.plan_id if first is not None else None,
             isolate=load_isolate(self.root) if isolate is None else isolate,

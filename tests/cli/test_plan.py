@@ -109,3 +109,17 @@ def test_without_a_place_for_temporary_files_the_workspace_is_made_as_ever(
 
     with Application(start=repository.root, color="never").trial_runtime() as trial:
         assert trial is None
+
+
+def test_a_program_that_would_verify_code_and_is_missing_is_named(
+    repository: Repository, tmp_path: Path
+) -> None:
+    repository.write("go.mod", "module example.invalid/x\n")
+    patch = "--- /dev/null\n+++ b/main.go\n@@ -0,0 +1 @@\n+package main\n"
+    environ = {"PATH": str(tmp_path)}
+
+    result = repository.run("plan", "--patch", "-", stdin=patch, environ=environ)
+
+    assert 0 == result.code, result.err
+    assert "high: a program that would verify it is not there (go: there is go.mod)" in result.out
+    assert "verify: nothing" in result.out

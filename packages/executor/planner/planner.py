@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 
 from executor.models.change import Changeset, Operation
-from executor.models.execution import TriggerKind
+from executor.models.execution import RiskLevel, TriggerKind
 from executor.models.hint import Hint
 from executor.models.ids import new_id
 from executor.models.plan import CapturedCommand, ChangePlan, Check, DriftRule, HealthCheck, RiskReason
@@ -15,6 +16,7 @@ from executor.models.risk import highest
 from executor.models.times import format_time
 from executor.planner.commands import read_check
 from executor.planner.risk import risk_reasons
+from executor.planner.verification import FoundCheck
 
 _VERBS = {Operation.CREATE: "Add", Operation.UPDATE: "Update", Operation.DELETE: "Delete"}
 
@@ -45,6 +47,7 @@ def plan_change(
     judged_as: Sequence[TriggerKind] = (),
     proposed_by: str | None = None,
     unverified: Sequence[str] = (),
+    absent: Sequence[FoundCheck] = (),
     hints: Sequence[Hint] = (),
     command: CapturedCommand | None = None,
     plan_id: str | None = None,
@@ -54,14 +57,23 @@ def plan_change(
 ) -> ChangePlan:
     """The plan for `changeset`: its scope, the risk it proposes with reasons, its checks, the way back.
 
-    Hints can only raise the risk. Without `plan_id` it gets a new one.
+    `absent` are checks of unverified code whose programs are missing. Hints can only raise the risk.
+    Without `plan_id` it gets a new one.
     """
     learned = [
         RiskReason(level=hint.risk, reason=hint.message, evidence=", ".join(hint.evidence))
         for hint in hints
         if hint.risk is not None
     ]
-    reasons = (*risk_reasons(changeset, verification, unverified), *learned)
+    missing = [
+        RiskReason(
+            level=RiskLevel.HIGH,
+            reason="a program that would verify it is not there",
+            evidence=f"{shlex.split(check.command)[0]}: {check.reason}",
+        )
+        for check in absent
+    ]
+    reasons = (*risk_reasons(changeset, verification, unverified), *missing, *learned)
     return ChangePlan(
         plan_id=plan_id or new_id("plan"),
         workspace_id=workspace_id,

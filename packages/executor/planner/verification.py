@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -104,10 +104,14 @@ class FoundCheck:
 
 @dataclass(frozen=True, slots=True)
 class FoundVerification:
-    """The checks that cover a change, and the code that none of them covers."""
+    """The checks that cover a change, and the code that none of them covers.
+
+    `absent` would cover some of that code, if the programs that run them were there.
+    """
 
     checks: tuple[FoundCheck, ...]
     unverified: tuple[str, ...]
+    absent: tuple[FoundCheck, ...] = ()
 
 
 def configurations_of(paths: Iterable[str]) -> set[str]:
@@ -131,7 +135,11 @@ def find_verification(changeset: Changeset, facts: WorkspaceFacts) -> FoundVerif
 
     Facts and change together give the workspace after the change, which is what checks will see.
     """
-    return _Search(changeset, facts).run()
+    found = _Search(changeset, facts).run()
+    if not found.unverified:
+        return found
+    wished = _Search(changeset, replace(facts, programs={*facts.programs, *PROGRAMS})).run()
+    return replace(found, absent=tuple(check for check in wished.checks if check not in found.checks))
 
 
 class _Search:
