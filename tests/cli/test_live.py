@@ -67,7 +67,7 @@ def test_a_terminal_that_stands_still_holds_nobody_up(screen: Screen, output: Li
     assert len(screen.lines) <= 2 * LINES
 
 
-CHECK = r"""sh -c 'printf "one\n\033[2Jtwo s3cret-value\n"'"""
+CHECK = r"""sh -c 'printf "one\n\033[2Jtwo %s\n" "$API_TOKEN"'"""
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_a_check_prints_is_shown_at_a_terminal_or_when_asked_for(
     repository = Repository.calculator(tmp_path / "repository")
     repository.environ["API_TOKEN"] = "s3cret-value"
     (tmp_path / "good.diff").write_text(GOOD_PATCH)
-    command = ("run", "--patch", "../good.diff", "--verify", CHECK, *options)
+    command = ("run", "--patch", "../good.diff", "--verify", CHECK, "--env", "API_TOKEN", *options)
 
     ran = Terminal(repository).run(*command) if at_terminal else repository.run(*command)
 

@@ -92,11 +92,11 @@ def test_a_file_inside_the_workspace_is_the_one_the_command_wrote(repository: Re
 def test_one_that_is_missing_is_told_before_a_patch_and_after_a_command(repository: Repository) -> None:
     refused = repository.apply(GOOD_PATCH, "--transcript", "nowhere")
     directory = repository.apply(GOOD_PATCH, "--transcript", ".")
-    listed = repository.run("list", "--json").json["executions"]
+    recorded = (repository.root / ".executor").exists()
     ran = repository.run("run", "--transcript", "nowhere", "--", "true")
 
     assert (2, True) == (refused.code, "nowhere cannot be read: No such file" in refused.err)
-    assert (2, []) == (directory.code, listed)
+    assert (2, False) == (directory.code, recorded)
     assert (0, True) == (ran.code, "no transcript is kept" in ran.err)
 
 
