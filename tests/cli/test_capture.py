@@ -78,6 +78,15 @@ def test_a_pipeline_with_sed_that_breaks_the_tests_changes_nothing(repository: R
     assert (log / "steps/01-capture.log").read_text() == "edited\n"
 
 
+def test_a_command_that_fails_leaves_out_no_artifact(repository: Repository) -> None:
+    """There is no change, and so nothing that was decided about it."""
+    result = repository.run("run", "--", "false")
+
+    assert 1 == result.code
+    shown = repository.run("show", "@last")
+    assert "incomplete" not in shown.out + shown.err
+
+
 def test_uncommitted_work_is_there_and_the_repository_notices_nothing(repository: Repository) -> None:
     """Refs, index, stash, worktrees and objects are as before, though the command commits, tags and stashes."""
     repository.write(".gitignore", "node_modules/\n*.log\n")

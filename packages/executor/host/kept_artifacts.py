@@ -75,7 +75,10 @@ class KeptArtifacts:
         dropped = self._store.get_payload_dropped(record.execution_id) is not None
         expected = ["execution.json"] if record.ended else []
         if self._store.get_plan(record.execution_id) is not None:
-            expected += ["plan.json", "decision.json", *(() if dropped else (CHANGESET,))]
+            expected.append("plan.json")
+        # A captured command that failed has a plan, and no change that could be decided about.
+        if self._store.get_decision(record.execution_id) is not None:
+            expected += ["decision.json", *(() if dropped else (CHANGESET,))]
         if not dropped:
             steps = self._store.get_execution_steps(record.execution_id)
             ended = [step for step in steps if step.status != StepStatus.RUNNING]
