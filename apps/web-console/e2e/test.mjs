@@ -68,10 +68,12 @@ const eachPage = async (work) => {
 };
 
 describe("every page", () => {
-  it("opens by its address, has a heading and a title, and fits at 1440 and 420 pixels", async () => {
+  it("opens by its address, has a heading and a title, and fits from 1440 to 420 pixels", async () => {
     await eachPage(async (page, name) => {
-      for (const width of [1440, 420]) {
+      for (const width of [1440, 1200, 900, 420]) {
         await page.setViewportSize({ width, height: 900 });
+        const crowded = await page.evaluate(() => [...document.querySelectorAll("a.item b")].filter((title) => title.getBoundingClientRect().width < 24).length);
+        assert.equal(crowded, 0, `${name} has rows without room for their title at ${width}`);
         const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
         assert.ok(over <= 0, `${name} is ${over} px too wide at ${width}`);
       }
