@@ -25,9 +25,7 @@ FULL = [pytest.mark.full, pytest.mark.timeout(3000)]
 def change(template: Template, *, captured: bool) -> Sequence[str]:
     if not captured:
         return ("run", "--verify", template.verify, "--patch", "-")
-    patch = template.folder / "change.diff"
-    patch.write_text(template.patch)
-    return ("run", "--verify", template.verify, "--", "git", "apply", str(patch))
+    return ("run", "--verify", template.verify, "--", "git", "apply", str(template.patch_file))
 
 
 def start(

@@ -43,6 +43,8 @@ class Template:
     def __init__(self, folder: Path, case: str) -> None:
         self.patch, self.verify = CASES[case]
         self.folder = folder
+        self.patch_file = folder / "change.diff"
+        self.patch_file.write_text(self.patch)
         self._source = Repository.calculator(folder / "template")
         self._source.write("README.md", "Read me\n")
         self._source.write("tool.sh", "#!/bin/sh\n")
