@@ -30,7 +30,7 @@ coverage: setup  ## Prove that the tests take every branch of the graph's code.
 	scripts/in_tmp $(PY) scripts/check_coverage.py
 
 test-faults: setup  ## The long form of the faults: every file operation of a real run fails, and is fatal, once.
-	$(PYTEST) -m faults --timeout 3600 $(PYTEST_ARGS)
+	$(PYTEST) --dist worksteal -m faults --timeout 3600 $(PYTEST_ARGS)
 
 bench: setup  ## Measure the store against the bare driver, up to a million executions; fails when a target is missed.
 	scripts/in_tmp $(PY) -m benchmarks $(BENCH_ARGS)
