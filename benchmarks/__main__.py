@@ -18,6 +18,7 @@ from benchmarks.workspaces import WORKS as WORKSPACE_WORKS
 ROOT: Final = Path(__file__).resolve().parent.parent
 KEPT: Final = ROOT / "benchmarks" / "results.json"
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
+_KEYS: Final = [work.key for work in (*WORKS, *WORKSPACE_WORKS)]
 SIZES: Final = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000}
 
 
@@ -33,11 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         slice_seconds=options.slice,
     )
     engines = [ENGINES[name] for name in options.engines]
+    only = [key for key in options.only or _KEYS if key not in options.without]
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     output = options.output or ROOT / "build" / "bench" / f"{stamp}.json"
-    found = run(
-        engines, settings, _say, options.only, lambda report: results.save(report, output), workspaces=True
-    )
+    found = run(engines, settings, _say, only, lambda report: results.save(report, output), workspaces=True)
     results.save(found, output)
     sys.stdout.write(report.table(found))
     _say(f"all numbers are in {output}")
@@ -73,10 +73,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--only",
-        type=_listed([work.key for work in (*WORKS, *WORKSPACE_WORKS)]),
+        type=_listed(_KEYS),
         default=[],
-        help="keys of rows, with commas: " + ", ".join(work.key for work in (*WORKS, *WORKSPACE_WORKS)),
+        help=f"keys of rows, with commas: {', '.join(_KEYS)}",
     )
+    parser.add_argument("--without", type=_listed(_KEYS), default=[], help="keys of rows that are left out")
     parser.add_argument("--rounds", type=_positive, default=7, help="how often each row is measured (7)")
     parser.add_argument(
         "--slice", type=float, default=0.1, help="seconds that a subject is asked for in a round (0.1)"

@@ -79,7 +79,10 @@ async def _serve(server: Any, listening: socket.socket) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     subject, place, workspace = arguments
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+    # With the protocol named, asyncio sends the body without waiting for the head to be acknowledged.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1024)
         port = listening.getsockname()[1]
         server = server_of(_application(subject, place, Path(workspace), port))
         settle()

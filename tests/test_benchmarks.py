@@ -161,6 +161,25 @@ class TestVerdict:
         assert program.main(["--output", str(output)]) == code
         assert results.load(output) == made
 
+    def test_rows_can_be_left_out(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        made = Report(began="", seconds=1, rounds=7, machine={}, databases=[], results=[])
+        asked: list[list[str]] = []
+
+        def run(
+            engines: object, settings: object, say: object, only: list[str], *_: object, **__: object
+        ) -> Report:
+            asked.append(only)
+            return made
+
+        monkeypatch.setattr(program, "run", run)
+        output = ["--output", str(tmp_path / "results.json")]
+        program.main(["--without", "capture,writers", *output])
+        program.main(["--only", "get,writers", "--without", "writers", *output])
+
+        every = {work.key for work in (*works.WORKS, *workspaces.WORKS)}
+        assert set(asked[0]) == every - {"capture", "writers"}
+        assert asked[1] == ["get"]
+
     def test_reads_are_compared_round_by_round_and_writes_by_the_best(self) -> None:
         """A round in which the machine was slow for both does not show; the best of each may differ in round."""
         base = [Sample(1.0, 1.0), Sample(5.0, 10.0), Sample(2.0, 1.0)]
