@@ -87,6 +87,15 @@ def test_a_command_that_fails_leaves_out_no_artifact(repository: Repository) -> 
     assert "incomplete" not in shown.out + shown.err
 
 
+def test_a_command_that_fails_can_be_run_again_and_has_no_diff(repository: Repository) -> None:
+    repository.run("run", "--", "false")
+    shown = repository.run("show", "@last")
+
+    assert "retry" in shown.err
+    assert "--rerun" in shown.err
+    assert "executor diff" not in shown.err
+
+
 def test_uncommitted_work_is_there_and_the_repository_notices_nothing(repository: Repository) -> None:
     """Refs, index, stash, worktrees and objects are as before, though the command commits, tags and stashes."""
     repository.write(".gitignore", "node_modules/\n*.log\n")

@@ -44,6 +44,7 @@ from executor.models.execution import (
     LinkKind,
     LinkRecord,
     RiskLevel,
+    StepName,
     StepRecord,
     StepStatus,
     TestOutcome,
@@ -494,6 +495,8 @@ def _print_next(
         app.note(f"\nnext: executor events {end}   executor lineage {end}")
     elif record.verdict == Verdict.DENY:
         app.note(f"\nnext: executor diff {end}   executor dismiss {end} --reason WHY")
+    elif record.error_step == StepName.CAPTURE:
+        app.note(f"\nnext: executor logs {end}   executor retry {end} --rerun")
     elif record.status in (ExecutionStatus.FAILED, ExecutionStatus.ROLLED_BACK):
         app.note(f"\nnext: executor logs {end}   executor diff {end}   executor retry {end}")
     elif record.awaiting_approval and approved:
