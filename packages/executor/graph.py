@@ -182,16 +182,16 @@ def first_attempts(tried: Mapping[str, str | None]) -> dict[str, str]:
 
     `tried` holds for each the execution it tries again, None for one that is no retry and no repair.
     """
-    first = {name: name for name, again in tried.items() if again is None}
+    first: dict[str, str | None] = {name: name for name, again in tried.items() if again is None}
     for name in tried:
         way: dict[str, None] = {}
         at: str | None = name
         while at is not None and at not in first and at not in way:
             way[at] = None
             at = tried.get(at)
-        if at is not None and at in first:
-            first.update(dict.fromkeys(way, first[at]))
-    return first
+        # What leads nowhere is kept, too, so that no way is gone twice.
+        first.update(dict.fromkeys(way, None if at is None else first.get(at)))
+    return {name: found for name, found in first.items() if found is not None}
 
 
 def attempt_tree(
